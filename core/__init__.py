@@ -1,0 +1,1 @@
+"""What every stage shares: settings, errors, schema, files, devices, logging and progress."""

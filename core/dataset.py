@@ -1,0 +1,119 @@
+"""Where things lie in a data set on disk: the only thing that `etl` and `train` share.
+
+    DIR/
+      train/part-*.parquet  valid/  test/   transformed features + target + USER_INDEX / ITEM_INDEX
+      schema.json  schema.pbtxt             the columns of those files
+      manifest.json                         rows, files and hashes of each split; figures of the ETL
+      workflow/                             the fitted workflow (etl.Workflow.load)
+      raw_schema.json                       the raw columns that the workflow reads
+      raw/sample.parquet                    up to 1000 raw rows of the test split (for the golden file)
+      profile.parquet                       a profile of the raw columns (for the report)
+      entities/users.parquet items.parquet  raw columns, one row an id; its row number is USER_INDEX / ITEM_INDEX
+      entities/user_features.parquet item_features.parquet   the workflow's user / item outputs, same row order
+      interactions.parquet                  USER_INDEX, ITEM_INDEX, SPLIT, target, TIME: every interaction, in order
+
+`entities` and `interactions.parquet` exist when the data have a user and an item role.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.files import read_json
+from core.schema import Schema
+
+ROW = "__row__"
+"""Number of the interaction in its source, UInt32 or UInt64: what breaks ties."""
+SPLIT = "__split__"
+"""Int8: an index into SPLITS."""
+SPLITS = ("train", "valid", "test")
+USER_INDEX = "__user__"
+"""Int32: row of the user in entities/users.parquet."""
+ITEM_INDEX = "__item__"
+"""Int32: row of the item in entities/items.parquet."""
+TIME = "__time__"
+"""Int64: the time role as a number that sorts (seconds or microseconds as given), 0 without a time role."""
+TARGET = "__target__"
+"""Float32: the target after its rule."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that the ETL has written.
+
+    Example:
+        >>> Dataset(Path("runs/quickstart/etl")).schema_file.name
+        'schema.json'
+    """
+
+    path: Path
+
+    @property
+    def schema_file(self) -> Path:
+        """The columns of the split files."""
+        return self.path / "schema.json"
+
+    @property
+    def raw_schema_file(self) -> Path:
+        """The raw columns that the workflow reads, with their roles as tags."""
+        return self.path / "raw_schema.json"
+
+    @property
+    def workflow_dir(self) -> Path:
+        """The fitted workflow."""
+        return self.path / "workflow"
+
+    @property
+    def sample_file(self) -> Path:
+        """Raw rows of the test split."""
+        return self.path / "raw" / "sample.parquet"
+
+    @property
+    def profile_file(self) -> Path:
+        """Profile of the raw columns."""
+        return self.path / "profile.parquet"
+
+    @property
+    def interactions_file(self) -> Path:
+        """Every interaction as indices."""
+        return self.path / "interactions.parquet"
+
+    @property
+    def has_entities(self) -> bool:
+        """Whether the data know users and items, so that candidates can be generated."""
+        return self.interactions_file.exists()
+
+    def entity_file(self, side: str) -> Path:
+        """Raw rows of `users` or `items`."""
+        return self.path / "entities" / f"{side}.parquet"
+
+    def features_file(self, side: str) -> Path:
+        """Transformed features of `user` or `item`, in the row order of the entity file."""
+        return self.path / "entities" / f"{side}_features.parquet"
+
+    def files(self, split: str) -> list[Path]:
+        """The Parquet files of one split, in order."""
+        return sorted((self.path / split).glob("part-*.parquet"))
+
+    def schema(self) -> Schema:
+        """Read the schema of the split files."""
+        return Schema.read(self.schema_file)
+
+    def raw_schema(self) -> Schema:
+        """Read the schema of the raw columns."""
+        return Schema.read(self.raw_schema_file)
+
+    def manifest(self) -> dict[str, Any]:
+        """Read the manifest.
+
+        Raises:
+            UserError: There is no data set here.
+        """
+        file = self.path / "manifest.json"
+        if not file.exists():
+            raise UserError("there is no data set here", where=str(self.path), cure="run the etl stage first")
+        manifest: dict[str, Any] = read_json(file)
+        return manifest

@@ -1,0 +1,1 @@
+"""Operators: a plain dict from the kind in YAML to the operator."""

@@ -1,0 +1,112 @@
+"""What an operator is: frozen settings with four faces (fit, transform, onnx, nvtabular) and a frozen state.
+
+Names. An operator speaks of its columns by their plain names (`age`). In the frame a column can lie under
+another name, since one frame carries every intermediate column of a workflow; `Wiring` says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import polars as pl
+
+from core.schema import Column
+from core.spec import Spec
+from etl.onnx import GraphBuilder, Value
+
+
+@dataclass(frozen=True)
+class State:
+    """What an operator learned. Stateless operators use this class itself.
+
+    A state is saved as JSON (`to_json`) and Parquet (`tables`), read back by `load`.
+    """
+
+    def to_json(self) -> dict[str, Any]:
+        """The small part, as plain JSON values."""
+        return {}
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The large part, one Parquet file a table."""
+        return {}
+
+    @classmethod
+    def load(cls, value: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
+        """Read what `to_json` and `tables` gave."""
+        return cls(**value)
+
+
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Where an operator's columns lie in the frame: plain name -> name in the frame.
+
+    Attributes:
+        inputs: The columns to read.
+        outputs: The columns to add.
+        ordered: Joins must keep the order of rows (engines that restore it later say no).
+    """
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    ordered: bool = True
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a fit needs from the data: all scalars of a level are fused into one select, beside the tables."""
+
+    scalars: Mapping[str, pl.Expr] = field(default_factory=dict)
+    tables: Mapping[str, pl.LazyFrame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What the engine computed of `Statistics`, under the same names."""
+
+    scalars: Mapping[str, Any]
+    tables: Mapping[str, pl.DataFrame]
+
+
+class Operator(Spec, Generic[S]):
+    """Settings of one operator, and its faces.
+
+    `columns` are the inputs as the schema knows them at this point of the workflow.
+    """
+
+    kind: ClassVar[str]
+    """Its name in YAML."""
+    state_type: ClassVar[type[State]] = State
+    """Type of what it learns; `State` itself: nothing."""
+
+    def outputs(self, columns: Sequence[Column], state: S | None = None) -> tuple[Column, ...]:
+        """Declare the output columns; sizes that only a fit can tell are filled when `state` is given."""
+        raise NotImplementedError
+
+    def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
+        """Fit, first half: the aggregations over the training rows."""
+        return Statistics()
+
+    def learn(self, collected: Collected, columns: Sequence[Column]) -> S:
+        """Fit, second half: their small result becomes state."""
+        return self.state_type()  # type: ignore[return-value]
+
+    def transform(
+        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S
+    ) -> pl.LazyFrame:
+        """Add the output columns to the frame; every column that was there stays as it is."""
+        raise NotImplementedError
+
+    def onnx(
+        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: S
+    ) -> dict[str, Value]:
+        """The same arithmetic in the serving graph: output name -> value."""
+        raise NotImplementedError
+
+    def nvtabular(self, columns: Sequence[Column]) -> Any:
+        """The same operator as an object of the `nvtabular` package."""
+        raise NotImplementedError

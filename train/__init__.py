@@ -1,0 +1,1 @@
+"""Training: batches from Parquet, models, optimizers, losses, metrics, trainer and checkpoints."""

@@ -1,0 +1,70 @@
+"""What a model sees: one batch of features as tensors.
+
+Shapes live in names: B rows of the batch, F categorical features, D continuous features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+from core.schema import Schema, Tag
+
+
+@dataclass(frozen=True)
+class Features:
+    """Which columns feed a model, and their sizes. The order of names is the order of tensor columns.
+
+    Attributes:
+        categorical: Names of the id columns.
+        cardinalities: Number of ids of each of them.
+        continuous: Names of the float columns.
+    """
+
+    categorical: tuple[str, ...]
+    cardinalities: tuple[int, ...]
+    continuous: tuple[str, ...]
+
+    @classmethod
+    def of(cls, schema: Schema, *sides: Tag) -> Features:
+        """The features of a schema, or only those that carry one of the tags `sides` (user, item)."""
+        chosen = [column for column in schema if not sides or column.tags.intersection(sides)]
+        categorical = [column for column in chosen if Tag.CATEGORICAL in column.tags]
+        return cls(
+            tuple(column.name for column in categorical),
+            tuple(int(column.cardinality or 0) for column in categorical),
+            tuple(column.name for column in chosen if Tag.CONTINUOUS in column.tags),
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Features of B rows.
+
+    Attributes:
+        ids_BF: int32 or int64, each column within its own cardinality.
+        dense_BD: float32.
+        target_B: float32, absent at inference.
+        extra: further per-row tensors by name (user and item indices), never read by a ranker.
+    """
+
+    ids_BF: Tensor
+    dense_BD: Tensor
+    target_B: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.ids_BF.shape[0])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device; the copy does not block when the source is pinned."""
+
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device, non_blocking=True)
+
+        extra = {name: value.to(device, non_blocking=True) for name, value in self.extra.items()}
+        moved = {f.name: move(getattr(self, f.name)) for f in fields(self) if f.name != "extra"}
+        return replace(self, **moved, extra=extra)
