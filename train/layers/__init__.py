@@ -1,0 +1,1 @@
+"""Layers that the models share. They take sizes, never settings."""

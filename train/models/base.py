@@ -1,0 +1,40 @@
+"""What a model of this package is: frozen settings that build an `nn.Module`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from core.spec import Spec
+from train.batch import Features
+
+Width = Annotated[int, Field(gt=0)]
+Hidden = tuple[Annotated[int, Field(gt=0)], ...]
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class RankerModel(Spec):
+    """Settings of a ranker: `build` makes a module that maps a `Batch` to `logit_B`.
+
+    The module knows nothing of its loss, optimizer or device; a sigmoid turns its logits into probabilities.
+    """
+
+    kind: str
+    """Its name in YAML and in `train.models.RANKERS`."""
+
+    def build(self, features: Features) -> nn.Module:
+        """Make the module with fresh weights, drawn from torch's current random state.
+
+        Raises:
+            UserError: The model cannot work with these features.
+        """
+        raise NotImplementedError
+
+
+class RetrieverModel(Spec):
+    """Settings of a candidate generator."""
+
+    kind: str
+    """Its name in YAML and in `train.models.RETRIEVERS`."""

@@ -1,0 +1,103 @@
+"""Settings of training and evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.spec import Spec
+from core.union import ByKind
+from train.models import RANKERS, RETRIEVERS
+from train.models.base import RankerModel, RetrieverModel
+
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0.0)]
+Penalty = Annotated[float, Field(ge=0.0)]
+
+
+class OptimizerSpec(Spec):
+    """How weights move: AdamW for the dense part, an exact sparse optimizer for embedding tables.
+
+    Attributes:
+        rate: Learning rate of the dense part.
+        weight_decay: AdamW's decoupled decay of the dense part.
+        embedding: Optimizer of the embedding tables.
+        embedding_rate: Its learning rate; None: 0.02 for row-wise Adagrad, `rate` for Adam, 0.1 for SGD.
+        embedding_decay: L2 penalty on the rows that a batch touches.
+        clip_norm: Largest global norm of the gradients; None: no clipping.
+        warmup_steps: Steps over which both rates rise linearly from 0.
+        schedule: What the rates do afterwards, until the last step.
+    """
+
+    rate: Rate = 1e-3
+    weight_decay: Penalty = 0.0
+    embedding: Literal["rowwise_adagrad", "adam", "sgd"] = "rowwise_adagrad"
+    embedding_rate: Rate | None = None
+    embedding_decay: Penalty = 0.0
+    clip_norm: Rate | None = None
+    warmup_steps: Count = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+class RankerSpec(Spec):
+    """Training of a ranker.
+
+    Attributes:
+        model: The model, `{kind: dlrm, ...}`.
+        epochs: Most passes over the training split.
+        batch_size: Rows a step.
+        optimizer: How the weights move.
+        monitor: The figure of the validation split that decides which epoch is kept.
+        patience: Epochs without a better figure before training stops.
+        checkpoint_steps: Steps between checkpoints; one is also written after each epoch.
+    """
+
+    model: Annotated[RankerModel, ByKind(RANKERS, noun="ranker")]
+    epochs: Positive = 5
+    batch_size: Positive = 4096
+    optimizer: OptimizerSpec = OptimizerSpec()
+    monitor: Literal["auc", "logloss"] = "auc"
+    patience: Positive = 2
+    checkpoint_steps: Positive = 1000
+
+
+class RetrieverSpec(Spec):
+    """Training of a candidate generator.
+
+    Attributes:
+        model: The model, `{kind: two_tower, ...}`.
+        epochs: Most passes over the positive training pairs.
+        batch_size: Pairs a step.
+        optimizer: How the weights move.
+        patience: Epochs without a better figure before training stops.
+        checkpoint_steps: Steps between checkpoints; one is also written after each epoch.
+    """
+
+    model: Annotated[RetrieverModel, ByKind(RETRIEVERS, noun="retriever")]
+    epochs: Positive = 5
+    batch_size: Positive = 1024
+    optimizer: OptimizerSpec = OptimizerSpec()
+    patience: Positive = 2
+    checkpoint_steps: Positive = 1000
+
+
+class TrainSpec(Spec):
+    """What to train: a candidate generator, a ranker, or both."""
+
+    retriever: RetrieverSpec | None = None
+    ranker: RankerSpec | None = None
+
+
+class EvaluateSpec(Spec):
+    """How to evaluate.
+
+    Attributes:
+        k: List lengths of Recall, NDCG, HR and MRR.
+        batch_size: Rows (users) scored at a time.
+    """
+
+    k: tuple[Positive, ...] = (10, 50)
+    batch_size: Positive = 8192
