@@ -18,6 +18,7 @@ from etl.onnx import Value
 
 OPSET = 18
 ML_OPSET = 4
+PREFIX = "etl_"
 IR_VERSION = 10
 DOMAINS = {"": OPSET, "ai.onnx.ml": ML_OPSET, "com.microsoft": 1}
 
@@ -53,7 +54,7 @@ class OnnxGraph:
         [2.0, 3.0]
     """
 
-    def __init__(self, prefix: str = "etl_") -> None:
+    def __init__(self, prefix: str = PREFIX) -> None:
         self._prefix = prefix
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []

@@ -1,0 +1,146 @@
+"""One file from raw columns to scores: the fitted workflow's graph in front of the network's.
+
+Legend of shapes: B rows of the request, F categorical features, D continuous features. Every raw input is a
+vector of length B or 1; the workflow runs on the lengths given, so the columns of one user are computed
+once, and its results are spread over the rows just in front of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import onnx
+
+from core.errors import UserError
+from core.schema import Schema
+from etl.onnx import GraphBuilder, Value
+from serve.graph import PREFIX as ETL_PREFIX
+from serve.graph import OnnxGraph
+from serve.network import DENSE, IDS, PREFIX, DataFile, network_model
+from serve.signature import Input, Signature
+from train.batch import Features
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Transform(Protocol):
+    """What the export needs of a fitted workflow (`etl.workflow.Fitted`)."""
+
+    @property
+    def input_schema(self) -> Schema:
+        """The raw columns."""
+        ...
+
+    def inputs_of(self, columns: Sequence[str]) -> Sequence[str]:
+        """The raw columns that the named outputs need."""
+        ...
+
+    def onnx(
+        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[str] | None = None
+    ) -> dict[str, Value]:
+        """Write the workflow into a graph: output name -> value."""
+        ...
+
+
+def export_model(
+    file: Path, transform: Transform, module: nn.Module, features: Features, *, output: str, width: int = 0
+) -> Signature:
+    """Write `file` (and `file.data` with the large tensors): raw columns in, `output` out.
+
+    Args:
+        file: Where the model goes.
+        transform: The fitted workflow.
+        module: Batch -> logit_B (width 0; the model gives probabilities), or Batch -> vector_BD.
+        features: What the module reads of the workflow's outputs.
+        output: Name of the output.
+        width: Length of an output vector, 0 for one number a row.
+
+    Returns:
+        Inputs and output, as `schema.json` keeps them.
+    """
+    columns = (*features.categorical, *features.continuous)
+    needed = set(transform.inputs_of(columns))
+    inputs = tuple(Input.of(column) for column in transform.input_schema if column.name in needed)
+    _check_names(inputs, output)
+    data_file = file.with_name(f"{file.name}.data")
+    with data_file.open("wb") as handle:
+        data = DataFile(handle, data_file.name)
+        network = network_model(module, features, data, output=output, sigmoid=width == 0)
+    if data_file.stat().st_size == 0:
+        data_file.unlink()
+    front = _front(transform, inputs, features)
+    _write(file, _merge(front, network, output))
+    return Signature(inputs, output, width)
+
+
+def _check_names(inputs: Sequence[Input], output: str) -> None:
+    """Inputs carry the raw names, so these must leave the names inside the model alone."""
+    for item in inputs:
+        if item.name in {IDS, DENSE, output} or item.name.startswith((ETL_PREFIX, PREFIX, "front_")):
+            raise UserError("a raw column cannot have this name in a served model", where=item.name, cure="rename it")
+
+
+def _front(transform: Transform, inputs: tuple[Input, ...], features: Features) -> onnx.ModelProto:
+    """The workflow's graph, closed by the two tensors that the network takes."""
+    graph = OnnxGraph()
+    values = {item.name: graph.input(item.name, item.dtype) for item in inputs}
+    made = transform.onnx(graph, values, columns=(*features.categorical, *features.continuous))
+    rows = _row_count(graph, list(values.values()))
+    ids = _stack(graph, [made[name] for name in features.categorical], rows, "int64")
+    dense = _stack(graph, [made[name] for name in features.continuous], rows, "float32")
+    return graph.to_model(list(values.values()), {f"front_{IDS}": ids, f"front_{DENSE}": dense}, rank=2)
+
+
+def _row_count(graph: OnnxGraph, inputs: Sequence[Value]) -> Value:
+    """[1, B] as a shape, where B is the greatest length among the inputs."""
+    lengths = [graph.op("Shape", value, dtype="int64") for value in inputs]
+    greatest = graph.op("Max", *lengths, dtype="int64")
+    return graph.op("Concat", graph.constant([1], "int64"), greatest, dtype="int64", axis=0)
+
+
+def _stack(graph: OnnxGraph, values: Sequence[Value], rows: Value, dtype: str) -> Value:
+    """Vectors [B] or [1] as the columns of one matrix [B, len(values)]."""
+    if not values:
+        # No column of this kind: zero rows of the shape [1, B], turned to [B, 0].
+        first = graph.constant(np.zeros((0, 1)), dtype)
+        empty = graph.op("Expand", first, rows, dtype=dtype)
+        return graph.op("Transpose", empty, dtype=dtype, perm=[1, 0])
+    spread = [graph.op("Expand", _cast(graph, value, dtype), rows, dtype=dtype) for value in values]
+    stacked = graph.op("Concat", *spread, dtype=dtype, axis=0)
+    return graph.op("Transpose", stacked, dtype=dtype, perm=[1, 0])
+
+
+def _cast(graph: OnnxGraph, value: Value, dtype: str) -> Value:
+    if value.dtype == dtype:
+        return value
+    target = {"int64": onnx.TensorProto.INT64, "float32": onnx.TensorProto.FLOAT}[dtype]
+    return graph.op("Cast", value, dtype=dtype, to=int(target))
+
+
+def _merge(front: onnx.ModelProto, network: onnx.ModelProto, output: str) -> onnx.ModelProto:
+    """Join the graphs at ids and dense.
+
+    `onnx.compose` is not used: it checks the parts, and a part alone has its large tensors nowhere. Names
+    cannot clash: the front's start with `etl_`, the network's with `network_`.
+    """
+    merged = onnx.ModelProto()
+    merged.CopyFrom(front)
+    graph = merged.graph
+    graph.name = "gyrfalcon"
+    joints = [onnx.helper.make_node("Identity", [f"front_{name}"], [name], name=f"join_{name}") for name in (IDS, DENSE)]
+    graph.node.extend([*joints, *network.graph.node])
+    graph.initializer.extend(network.graph.initializer)
+    del graph.output[:]
+    graph.output.extend(value for value in network.graph.output if value.name == output)
+    domains = {entry.domain for entry in front.opset_import}
+    merged.opset_import.extend(entry for entry in network.opset_import if entry.domain not in domains)
+    return merged
+
+
+def _write(file: Path, model: onnx.ModelProto) -> None:
+    onnx.save_model(model, str(file))
+    onnx.checker.check_model(str(file), full_check=True)

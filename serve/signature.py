@@ -1,0 +1,139 @@
+"""What a model of the bundle takes and gives: named vectors with fixed types, nulls as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from core.schema import Column, DType, Tag
+from core.suggest import did_you_mean
+from etl.onnx import INT_NULL
+
+Array = NDArray[Any]
+
+FLOATS = {DType.FLOAT32: "float32", DType.FLOAT64: "float64"}
+NULLS: Mapping[str, Any] = {"int64": INT_NULL, "float32": np.nan, "float64": np.nan, "string": ""}
+"""The value that stands for null, by the type of an input."""
+NULL_RULES = {"int64": "INT64_MIN", "float32": "NaN", "float64": "NaN", "string": "empty string"}
+"""The same, in words for `schema.json`."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a model: a vector over the rows, or of length 1 when it holds for every row.
+
+    Attributes:
+        name: The raw column's name.
+        dtype: int64, float32, float64 or string.
+        raw: The column's type in the data.
+        side: Whose column it is: user, item or context (of the event).
+    """
+
+    name: str
+    dtype: str
+    raw: str
+    side: str
+
+    @classmethod
+    def of(cls, column: Column) -> Input:
+        """The input for a raw column."""
+        sides = [tag.value for tag in (Tag.USER, Tag.ITEM) if tag in column.tags]
+        side = sides[0] if sides else Tag.CONTEXT.value
+        return cls(column.name, input_dtype(column.dtype), column.dtype.value, side)
+
+    @property
+    def null(self) -> Array:
+        """A vector of length 1 that says null."""
+        return np.array([NULLS[self.dtype]], dtype=numpy_dtype(self.dtype))
+
+    def to_json(self) -> dict[str, str]:
+        """Plain JSON values."""
+        return {**asdict(self), "null": NULL_RULES[self.dtype]}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs and the output of one model.
+
+    Attributes:
+        inputs: In order.
+        output: Name of the output: float32, [rows] or [rows, width].
+        width: Length of an output vector; 0 when the output is one number a row.
+    """
+
+    inputs: tuple[Input, ...]
+    output: str
+    width: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(item.name for item in self.inputs)
+
+    def of_side(self, *sides: str) -> tuple[Input, ...]:
+        """The inputs of a side."""
+        return tuple(item for item in self.inputs if item.side in sides)
+
+    def check(self, columns: Mapping[str, Array]) -> int:
+        """Check names, types and lengths of what a request gives: the number of rows.
+
+        Raises:
+            UserError: An input is unknown, missing, of another type, or of another length.
+        """
+        for name in columns:
+            if name not in self.names:
+                raise UserError("the model has no such input", where=name, cure=did_you_mean(name, self.names))
+        missing = [name for name in self.names if name not in columns]
+        if missing:
+            raise UserError(f"inputs are missing: {', '.join(missing)}", cure="give a null where nothing is known")
+        for item in self.inputs:
+            _check_one(item, columns[item.name])
+        return _rows(columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        inputs = [item.to_json() for item in self.inputs]
+        return {"inputs": inputs, "output": {"name": self.output, "dtype": "float32", "width": self.width}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Signature:
+        """Read what `to_json` wrote."""
+        fields = [{name: each[name] for name in ("name", "dtype", "raw", "side")} for each in value["inputs"]]
+        inputs = tuple(Input(**each) for each in fields)
+        return cls(inputs, str(value["output"]["name"]), int(value["output"]["width"]))
+
+
+def input_dtype(dtype: DType) -> str:
+    """The type that a raw column has in the serving graph.
+
+    Example:
+        >>> input_dtype(DType.INT8), input_dtype(DType.DATETIME), input_dtype(DType.FLOAT32)
+        ('int64', 'int64', 'float32')
+    """
+    return "string" if dtype == DType.STRING else FLOATS.get(dtype, "int64")
+
+
+def numpy_dtype(dtype: str) -> np.dtype[Any]:
+    """The numpy type that holds an input of this type."""
+    return np.dtype(object if dtype == "string" else dtype)
+
+
+def _check_one(item: Input, values: Array) -> None:
+    if values.dtype != numpy_dtype(item.dtype):
+        raise UserError(f"the input must be {item.dtype}, got {values.dtype}", where=item.name)
+    if values.ndim != 1 or values.size == 0:
+        shape = list(values.shape)
+        raise UserError(f"the input must have the shape [rows] or [1], got {shape}", where=item.name)
+
+
+def _rows(columns: Mapping[str, Array]) -> int:
+    lengths: Sequence[int] = sorted({len(values) for values in columns.values()} - {1})
+    if len(lengths) > 1:
+        shown = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
+        raise UserError(f"inputs must have one common length, or 1: {shown}")
+    return lengths[0] if lengths else 1
