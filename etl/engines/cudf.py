@@ -1,0 +1,84 @@
+"""cudf-polars: the same plans on one NVIDIA GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from core.dataset import ROW, SPLIT, SPLITS
+from core.errors import MissingExtra
+from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
+from etl.engines.devices import device_count
+from etl.engines.failures import translated
+
+INSTALL = "install the GPU extra (`pip install 'gyrfalcon[gpu]' -c requirements/gpu.txt`) or set `etl.engine: cpu`"
+CURE = "run this plan with `etl.engine: cpu`"
+
+
+def require_gpu(engine: str, *packages: str) -> None:
+    """Check that an engine has its device and its packages.
+
+    Raises:
+        MissingExtra: One of them is missing; names it and the cure.
+    """
+    if device_count() == 0:
+        raise MissingExtra(
+            "no CUDA device is visible", where=f"engine {engine}", cure="set `etl.engine: cpu` on this machine"
+        )
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtra(f"the package {missing[0]} is missing", where=f"engine {engine}", cure=INSTALL)
+
+
+class CudfEngine(Engine):
+    """Runs plans on one GPU, whole or not at all (`raise_on_fail`); the order of rows is restored by ROW."""
+
+    name = "cudf"
+    ordered = False
+    staged = True
+
+    def __init__(self) -> None:
+        require_gpu(self.name, "cudf_polars")
+
+    def polars_engine(self) -> Any:
+        """What `collect` and `sink_parquet` of Polars take as `engine`."""
+        return pl.GPUEngine(executor="streaming", raise_on_fail=True)
+
+    def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
+        """See `Engine.collect`. The GPU engine takes one plan at a time."""
+        with translated(self.name, cure=CURE):
+            return [frame.collect(engine=self.polars_engine()) for frame in frames]
+
+    def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
+        """See `Engine.sink`. The GPU engine can't write several directories in one pass: one pass a split."""
+        for index, split in enumerate(SPLITS):
+            place = directory / split
+            place.mkdir(parents=True, exist_ok=True)
+            chosen = frame.filter(pl.col(SPLIT) == index).sort(ROW).drop(SPLIT, ROW)
+            with translated(self.name, cure=CURE):
+                self.sink_one(chosen, place, row_group_size)
+            number_parts(place)
+        return count_parts(directory)
+
+    def sink_one(self, frame: pl.LazyFrame, place: Path, row_group_size: int) -> None:
+        """Write a sorted frame into an empty directory; on one GPU the streaming sink writes one file."""
+        path = place / "rows.parquet"
+        frame.sink_parquet(
+            path, compression=COMPRESSION, row_group_size=row_group_size, engine=self.polars_engine()
+        )
+
+
+def number_parts(place: Path) -> None:
+    """Give files, which sort by name as their rows do, the names of parts; those without rows are removed."""
+    import pyarrow.parquet as pq
+
+    files = sorted(place.glob("*.parquet"))
+    kept = [path for path in files if pq.read_metadata(path).num_rows]
+    for path in set(files).difference(kept):
+        path.unlink()
+    for number, path in enumerate(kept):
+        path.rename(place / PART.format(number))

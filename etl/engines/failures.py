@@ -1,0 +1,67 @@
+"""Failures of Polars and of the disk, in the user's words."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars.exceptions as pe
+
+from core.errors import UserError
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_LONGEST = 300
+
+
+@contextmanager
+def translated(engine: str, *, cure: str | None = None) -> Iterator[None]:
+    """Run a plan: what Polars refuses becomes a `UserError` that names the engine.
+
+    Args:
+        engine: Name of the engine that runs the plan.
+        cure: What helps when this engine can't run the plan at all.
+
+    Example:
+        >>> with translated("cpu"):
+        ...     raise pe.ComputeError("cannot parse 'x'")
+        Traceback (most recent call last):
+        core.errors.UserError: engine cpu: cannot parse 'x'
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"a file went away while it was read ({brief(error)})", where=f"engine {engine}") from None
+    except OSError as error:
+        raise with_errno(error) from error
+    except pe.PolarsError as error:
+        raise UserError(brief(error), where=f"engine {engine}", cure=cure) from error
+    except pe.PanicException as error:
+        raise UserError(f"the plan broke down ({brief(error)})", where=f"engine {engine}", cure=cure) from error
+
+
+def brief(error: BaseException) -> str:
+    """The first lines of a message, on one line.
+
+    Example:
+        >>> brief(ValueError("one\\n\\ntwo"))
+        'one; two'
+    """
+    text = str(error).split("Resolved plan until failure")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(lines)[:_LONGEST].rstrip(".;")
+
+
+def with_errno(error: OSError) -> OSError:
+    """Polars tells the number of a system error in the text alone; put it where `core.files` looks for it.
+
+    Example:
+        >>> with_errno(OSError("No space left on device (os error 28)")).errno
+        28
+    """
+    found = _OS_ERROR.search(str(error))
+    if error.errno is not None or found is None:
+        return error
+    number = int(found.group(1))
+    return OSError(number, errno.errorcode.get(number, "unknown") + ": " + brief(error))

@@ -1,0 +1,25 @@
+"""Settings of one feature: columns and the operators they pass through."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from core.spec import Spec
+from core.union import ByName
+from etl import ops as _ops
+from etl.ops.base import Operator
+
+OPERATORS: dict[str, type[Operator[Any]]] = getattr(_ops, "OPERATORS", {})
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class FeatureSpec(Spec):
+    """Columns, and the operators that all of them pass through, in order."""
+
+    columns: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(min_length=1)
+    ops: tuple[Annotated[Operator[Any], ByName(OPERATORS)], ...] = Field(min_length=1)

@@ -1,0 +1,104 @@
+"""Which rows train, which choose and which judge."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from core.spec import Spec
+from core.union import ByKind
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SplitSpec(Spec):
+    """Settings of a split; the class says which."""
+
+
+class ShareSplit(SplitSpec):
+    """A split by shares of the rows; what is left trains.
+
+    Attributes:
+        valid: Share of the rows that choose (early stopping).
+        test: Share of the rows that judge.
+    """
+
+    valid: Share = 0.1
+    test: Share = 0.1
+
+    @model_validator(mode="after")
+    def _something_left(self) -> Self:
+        if self.valid + self.test >= 1:
+            raise ValueError("`valid` and `test` together must leave something to train on")
+        return self
+
+
+class TimeSplit(ShareSplit):
+    """The latest rows of all judge, the ones before choose: nothing is learned from the future.
+
+    Rows of one moment stay on one side, the earlier one, so the shares are met as nearly as ties allow.
+    """
+
+
+class UserTimeSplit(ShareSplit):
+    """The last rows of each user judge, the ones before choose.
+
+    Of a user with n rows the last floor(n test) judge and the floor(n (valid + test)) - floor(n test) before
+    them choose: a user with few rows only trains. Rows of one moment are ordered as they lie in the source.
+    A model may see what others did after a user's last rows (`TimeSplit` is the honest one).
+    """
+
+
+class RandomSplit(ShareSplit):
+    """Rows by a hash of their number and the seed, whatever the order or the partitioning."""
+
+
+class LeaveLastOutSplit(SplitSpec):
+    """The last row of each user judges and the one before chooses; users with fewer than three rows only train."""
+
+
+class ColumnSplit(SplitSpec):
+    """Rows by the value of a column; every value that occurs must be named.
+
+    Attributes:
+        column: The column, of integers, strings or booleans.
+        train: Its values that train.
+        valid: Its values that choose.
+        test: Its values that judge.
+    """
+
+    column: str
+    train: tuple[bool | int | str, ...] = Field(min_length=1)
+    valid: tuple[bool | int | str, ...] = ()
+    test: tuple[bool | int | str, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        named = [*self.train, *self.valid, *self.test]
+        twice = sorted({str(value) for value in named if named.count(value) > 1})
+        if twice:
+            raise ValueError(f"the value {twice[0]} is named twice")
+        return self
+
+
+class NoSplit(SplitSpec):
+    """Every row trains: for a last fit on everything, once the choices are made."""
+
+
+SPLIT_SPECS: dict[str, type[SplitSpec]] = {
+    "time": TimeSplit,
+    "user_time": UserTimeSplit,
+    "leave_last_out": LeaveLastOutSplit,
+    "random": RandomSplit,
+    "column": ColumnSplit,
+    "none": NoSplit,
+}
+
+
+def _by_time(value: Any) -> Any:
+    return {"by": "time", **value} if isinstance(value, dict) and "by" not in value else value
+
+
+AnySplit = Annotated[SplitSpec, ByKind(SPLIT_SPECS, noun="split", key="by"), BeforeValidator(_by_time)]
+"""A split as a field of settings: `{by: user_time, valid: 0.1}`, a bare name, or shares alone (by time)."""
