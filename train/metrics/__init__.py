@@ -1,0 +1,1 @@
+"""Metrics on torch tensors: exact, deterministic, accumulated in float64."""
