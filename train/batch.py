@@ -5,8 +5,8 @@ Shapes live in names: B rows of the batch, F categorical features, D continuous 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -59,12 +59,31 @@ class Batch:
     def __len__(self) -> int:
         return int(self.ids_BF.shape[0])
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with each of its tensors changed."""
+        return Batch(
+            change(self.ids_BF),
+            change(self.dense_BD),
+            None if self.target_B is None else change(self.target_B),
+            {name: change(values) for name, values in self.extra.items()},
+        )
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; the copy does not block when the source is pinned."""
+        return self.map(lambda values: values.to(device, non_blocking=True))
 
-        def move(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value.to(device, non_blocking=True)
+    def rows(self, start: int, stop: int) -> Batch:
+        """Some of its rows, as views."""
+        return self.map(lambda values: values[start:stop])
 
-        extra = {name: value.to(device, non_blocking=True) for name, value in self.extra.items()}
-        moved = {f.name: move(getattr(self, f.name)) for f in fields(self) if f.name != "extra"}
-        return replace(self, **moved, extra=extra)
+    @staticmethod
+    def join(batches: Sequence[Batch]) -> Batch:
+        """The rows of several batches of one form, one after the other."""
+        first = batches[0]
+        targets = [batch.target_B for batch in batches if batch.target_B is not None]
+        return Batch(
+            torch.cat([batch.ids_BF for batch in batches]),
+            torch.cat([batch.dense_BD for batch in batches]),
+            torch.cat(targets) if targets else None,
+            {name: torch.cat([batch.extra[name] for batch in batches]) for name in first.extra},
+        )
