@@ -32,9 +32,13 @@ def load(cls: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError("there is no such file", where=str(path), cure="give the path of a YAML config") from None
+        raise UserError(
+            "there is no such file", where=str(path), cure="give the path of a YAML config"
+        ) from None
     except IsADirectoryError:
-        raise UserError("this is a directory", where=str(path), cure="give the path of a YAML config") from None
+        raise UserError(
+            "this is a directory", where=str(path), cure="give the path of a YAML config"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"this file can't be read ({error})", where=str(path)) from None
     return load_text(cls, text, str(path), overrides)
@@ -77,7 +81,8 @@ def dump(spec: Spec) -> str:
         >>> dump(Model())
         'width: 8\\n'
     """
-    return yaml.safe_dump(spec.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True, width=110)
+    data = spec.model_dump(mode="json", by_alias=True)
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
 
 
 def json_schema(cls: type[Spec]) -> dict[str, Any]:

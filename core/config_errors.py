@@ -47,7 +47,9 @@ class _Fault:
 
 def explain(error: ValidationError, located: Located) -> UserError:
     """Give every error of a validation as one `UserError`, one line for each, in the order of the file."""
-    faults = _without_other_choices([_fault(dict(one), located.data) for one in error.errors(include_url=False)])
+    faults = _without_other_choices(
+        [_fault(dict(one), located.data) for one in error.errors(include_url=False)]
+    )
     order = {path: number for number, path in enumerate(located.places)}
     faults = sorted(faults, key=lambda fault: order.get(fault.path, 0))
     lines = [(_place(fault, located.places), f"{_dotted(fault)}{fault.message}") for fault in faults]

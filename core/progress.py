@@ -113,5 +113,6 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Progress]:
 
 def _shown(figures: dict[str, float | str]) -> str:
     return " ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in figures.items()
     )

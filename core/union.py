@@ -52,7 +52,9 @@ class ByKind:
     def _read(self, value: Any) -> Spec:
         settings = {self.key: value} if isinstance(value, str) else value
         if not isinstance(settings, Mapping):
-            raise custom_error("kind_type", f"must be the name of a {self.noun} or a mapping with `{self.key}`")
+            raise custom_error(
+                "kind_type", f"must be the name of a {self.noun} or a mapping with `{self.key}`"
+            )
         if self.key not in settings:
             raise custom_error("kind_missing", f"`{self.key}` is missing; {_listed(self.registry)}")
         kind = settings[self.key]
@@ -63,13 +65,17 @@ class ByKind:
             place = () if isinstance(value, str) else (self.key,)
             raise _located(unknown, place, kind)
         chosen = self.registry[kind]
-        rest = {name: one for name, one in settings.items() if name != self.key or self.key in chosen.model_fields}
+        rest = {
+            name: one for name, one in settings.items() if name != self.key or self.key in chosen.model_fields
+        }
         return chosen.model_validate(rest)
 
     def _dump(self, value: Spec, info: core_schema.SerializationInfo) -> dict[str, Any]:
         return {self.key: _kind_of(value, self.registry), **_settings(value, info)}
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         choices: list[dict[str, Any]] = [{"enum": sorted(self.registry)}]
         for kind, chosen in self.registry.items():
             body = chosen.model_json_schema()
@@ -106,11 +112,15 @@ class ByName:
     def _read(self, value: Any) -> Spec:
         named = {value: {}} if isinstance(value, str) else value
         if not isinstance(named, Mapping) or len(named) != 1:
-            raise custom_error("name_type", f"must be the name of an {self.noun}, or one name with its settings")
+            raise custom_error(
+                "name_type", f"must be the name of an {self.noun}, or one name with its settings"
+            )
         (name, settings), *_ = named.items()
         if name not in self.registry:
             told = f"there is no {self.noun} {name!r}; {did_you_mean(name, self.registry)}"
-            raise _located(custom_error("name_unknown", told), () if isinstance(value, str) else (name,), name)
+            raise _located(
+                custom_error("name_unknown", told), () if isinstance(value, str) else (name,), name
+            )
         given = {} if settings is None else settings
         if isinstance(value, str):
             return self.registry[name].model_validate(given)
@@ -122,12 +132,19 @@ class ByName:
         name, settings = _kind_of(value, self.registry), _settings(value, info)
         return {name: settings} if settings else name
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         choices: list[dict[str, Any]] = [{"enum": sorted(self.registry)}]
         for name, chosen in self.registry.items():
             properties = {name: {"anyOf": [chosen.model_json_schema(), {"type": "null"}]}}
             choices.append(
-                {"type": "object", "properties": properties, "required": [name], "additionalProperties": False}
+                {
+                    "type": "object",
+                    "properties": properties,
+                    "required": [name],
+                    "additionalProperties": False,
+                }
             )
         return {"anyOf": choices}
 
@@ -147,7 +164,10 @@ def _schema(
 
 def _settings(value: Spec, info: core_schema.SerializationInfo) -> dict[str, Any]:
     dumped = value.model_dump(
-        mode=info.mode, by_alias=info.by_alias, exclude_defaults=info.exclude_defaults, exclude_none=info.exclude_none
+        mode=info.mode,
+        by_alias=info.by_alias,
+        exclude_defaults=info.exclude_defaults,
+        exclude_none=info.exclude_none,
     )
     return {name: one for name, one in dumped.items() if name != "kind"}
 
@@ -157,7 +177,9 @@ def _kind_of(value: Spec, registry: Mapping[str, type[Spec]]) -> str:
 
 
 def _located(error: Any, place: tuple[int | str, ...], value: Any) -> ValidationError:
-    return ValidationError.from_exception_data("choice", [InitErrorDetails(type=error, loc=place, input=value)])
+    return ValidationError.from_exception_data(
+        "choice", [InitErrorDetails(type=error, loc=place, input=value)]
+    )
 
 
 def _listed(registry: Mapping[str, Any]) -> str:

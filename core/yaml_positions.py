@@ -42,7 +42,11 @@ class _Loader(yaml.SafeLoader):
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9][0-9_]*", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)", "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)",
+        "-+.0123456789",
+    ),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("merge", r"<<", "<"),
 ):
@@ -118,7 +122,9 @@ def _walk_mapping(
             raise UserError("a key must be a plain word", where=where)
         if key.value in first:
             raise UserError(
-                f"the key {key.value!r} occurs twice, first at {first[key.value]}", where=where, cure="remove one"
+                f"the key {key.value!r} occurs twice, first at {first[key.value]}",
+                where=where,
+                cure="remove one",
             )
         first[key.value] = where
         yield (*path, key.value), Place(where, _at(source, child))
