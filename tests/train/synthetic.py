@@ -113,24 +113,16 @@ def _interactions(
     genre, age = items["genre"].to_numpy()[item], users["age"].to_numpy()[user]
     truth = STRENGTH * product + 0.5 * age + 0.3 * (genre - RESERVED - 2) + 0.2 * (hour - 2.5)
     target = rng.random(rows) < 1.0 / (1.0 + np.exp(-truth))
-    return pl.concat(
-        [
-            users.drop("vector")[user],
-            items.drop("vector")[item],
-            pl.DataFrame(
-                {
-                    "hour": hour + np.int32(RESERVED),
-                    "truth": truth,
-                    TARGET: target.astype(np.float32),
-                    USER_INDEX: user.astype(np.int32),
-                    ITEM_INDEX: item.astype(np.int32),
-                    SPLIT: rng.choice(3, rows, p=shares).astype(np.int8),
-                    TIME: np.arange(rows, dtype=np.int64),
-                }
-            ),
-        ],
-        how="horizontal",
-    )
+    rest = {
+        "hour": hour + np.int32(RESERVED),
+        "truth": truth,
+        TARGET: target.astype(np.float32),
+        USER_INDEX: user.astype(np.int32),
+        ITEM_INDEX: item.astype(np.int32),
+        SPLIT: rng.choice(3, rows, p=shares).astype(np.int8),
+        TIME: np.arange(rows, dtype=np.int64),
+    }
+    return users.drop("vector")[user].hstack(items.drop("vector")[item]).hstack(pl.DataFrame(rest))
 
 
 def _write_split(directory: Path, part: pl.DataFrame, row_group_size: int) -> None:
