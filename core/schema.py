@@ -84,6 +84,10 @@ class Column:
         """The same column with more tags."""
         return replace(self, tags=self.tags | frozenset(tags))
 
+    def with_dtype(self, dtype: DType) -> Column:
+        """The same column with values of another type."""
+        return replace(self, dtype=dtype)
+
     def renamed(self, name: str) -> Column:
         """The same column under another name."""
         return replace(self, name=name)

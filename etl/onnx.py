@@ -32,3 +32,35 @@ class GraphBuilder(Protocol):
     def constant(self, values: Any, dtype: str) -> Value:
         """Add a constant: a scalar, a list or a numpy array (large ones become initializers)."""
         ...
+
+
+def is_null(graph: GraphBuilder, value: Value) -> Value:
+    """A bool: the value stands for null."""
+    if value.dtype in {"float32", "float64"}:
+        return graph.op("IsNaN", value, dtype="bool")
+    null = graph.constant("" if value.dtype == "string" else INT_NULL, value.dtype)
+    return graph.op("Equal", value, null, dtype="bool")
+
+
+def to_float(graph: GraphBuilder, value: Value) -> Value:
+    """A number as float64; the null of an integer becomes NaN."""
+    if value.dtype == "float64":
+        return value
+    cast = cast_to(graph, value, "float64")
+    if value.dtype != "int64":
+        return cast
+    return where(graph, is_null(graph, value), graph.constant(float("nan"), "float64"), cast)
+
+
+def where(graph: GraphBuilder, condition: Value, then: Value, otherwise: Value) -> Value:
+    """`then` where the condition holds, else `otherwise`."""
+    return graph.op("Where", condition, then, otherwise, dtype=then.dtype)
+
+
+def cast_to(graph: GraphBuilder, value: Value, dtype: str) -> Value:
+    """The value as another element type."""
+    return value if value.dtype == dtype else graph.op("Cast", value, dtype=dtype, to=ELEMENT[dtype])
+
+
+ELEMENT = {"float32": 1, "int64": 7, "string": 8, "bool": 9, "float64": 11, "uint32": 12, "uint64": 13}
+"""Numbers of the element types in ONNX (TensorProto.DataType), so that operators need no onnx package."""

@@ -1,1 +1,49 @@
-"""Operators: a plain dict from the kind in YAML to the operator."""
+"""Operators: a plain dict from the kind in YAML to the operator. A new one is a new file and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from etl.ops.base import Operator
+from etl.ops.bucketize import Bucketize
+from etl.ops.categorify import Categorify
+from etl.ops.clip import Clip
+from etl.ops.fill import FillMedian, FillMissing
+from etl.ops.formula import Formula
+from etl.ops.hash_bucket import HashBucket
+from etl.ops.lambda_op import LambdaOp
+from etl.ops.log import LogOp
+from etl.ops.normalize import Normalize, NormalizeMinMax
+from etl.ops.rename import Rename
+
+OPERATORS: dict[str, type[Operator[Any]]] = {
+    "categorify": Categorify,
+    "fill_missing": FillMissing,
+    "fill_median": FillMedian,
+    "clip": Clip,
+    "log": LogOp,
+    "normalize": Normalize,
+    "normalize_min_max": NormalizeMinMax,
+    "bucketize": Bucketize,
+    "hash_bucket": HashBucket,
+    "rename": Rename,
+    "expression": Formula,
+}
+"""What a config and a saved workflow may name. LambdaOp is not here: it holds Python code."""
+
+__all__ = [
+    "OPERATORS",
+    "Bucketize",
+    "Categorify",
+    "Clip",
+    "FillMedian",
+    "FillMissing",
+    "Formula",
+    "HashBucket",
+    "LambdaOp",
+    "LogOp",
+    "Normalize",
+    "NormalizeMinMax",
+    "Operator",
+    "Rename",
+]

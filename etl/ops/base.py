@@ -6,15 +6,22 @@ another name, since one frame carries every intermediate column of a workflow; `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from core.schema import Column
 from core.spec import Spec
 from etl.onnx import GraphBuilder, Value
+
+if TYPE_CHECKING:
+    from etl.graph import Node
+
+Collect = Callable[[Sequence[pl.LazyFrame]], list[pl.DataFrame]]
+"""What computes frames: an engine's `collect`."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,8 @@ class State:
 
     @classmethod
     def load(cls, value: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
-        """Read what `to_json` and `tables` gave."""
-        return cls(**value)
+        """Read what `to_json` and `tables` gave; a value of the wrong type raises a ValueError."""
+        return TypeAdapter(cls).validate_python(dict(value))
 
 
 S = TypeVar("S", bound=State)
@@ -49,11 +56,14 @@ class Wiring:
         inputs: The columns to read.
         outputs: The columns to add.
         ordered: Joins must keep the order of rows (engines that restore it later say no).
+        collect: Set when the plan can't hold Python (on a GPU): computes the few values that an operator has
+            to work on by host code before it joins them.
     """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     ordered: bool = True
+    collect: Collect | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,19 @@ class Operator(Spec, Generic[S]):
     """Its name in YAML."""
     state_type: ClassVar[type[State]] = State
     """Type of what it learns; `State` itself: nothing."""
+
+    def __init__(self, *values: Any, **settings: Any) -> None:
+        """Take settings by name or, in the order of the fields, by position: `HashBucket(10)`."""
+        fields = list(type(self).model_fields)
+        if len(values) > len(fields):
+            raise TypeError(f"{type(self).__name__} takes {len(fields)} settings, got {len(values)}")
+        super().__init__(**dict(zip(fields, values, strict=False)), **settings)
+
+    def __rrshift__(self, columns: str | Sequence[str]) -> Node:
+        """`["age"] >> LogOp()`: apply to raw columns."""
+        from etl.graph import select
+
+        return select(columns) >> self
 
     def outputs(self, columns: Sequence[Column], state: S | None = None) -> tuple[Column, ...]:
         """Declare the output columns; sizes that only a fit can tell are filled when `state` is given."""

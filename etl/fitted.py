@@ -1,0 +1,180 @@
+"""A fitted workflow: frozen, applied to any number of frames, saved, and written into a serving graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.errors import UserError
+from core.schema import Column, DType, Schema, Tag
+from core.suggest import did_you_mean
+from etl.onnx import GraphBuilder, Value, cast_to, to_float
+from etl.ops.base import Collect
+from etl.steps import CANONICAL, RAW, Step, needed, reference, split_reference
+from etl.types import FLOATS, canonical_dtype
+from etl.wide import close_wide, open_wide
+
+if TYPE_CHECKING:
+    from etl.engines.base import Engine
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A workflow and what it learned.
+
+    Numbers are computed in float64; outputs that carry the tag CONTINUOUS become float32 in the very last step.
+
+    Attributes:
+        input_schema: The raw columns that it reads, with the types that they had at the fit.
+        steps: In an order in which they can run.
+        outputs: Plain name of each output -> its reference in the wide frame.
+
+    Example:
+        >>> from etl.ops import Categorify, LogOp
+        >>> from etl.workflow import Workflow
+        >>> train = pl.DataFrame({"city": ["Oslo", "Rome", "Oslo"], "age": [20, 30, 40]})
+        >>> fitted = Workflow((["city"] >> Categorify()) + (["age"] >> LogOp())).fit(train)
+        >>> fitted.transform(pl.DataFrame({"city": ["Oslo", "Paris", None], "age": [0, 1, 2]})).collect()["city"].to_list()
+        [3, 2, 1]
+        >>> fitted.schema["city"].cardinality
+        5
+    """
+
+    input_schema: Schema
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, str]
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The output columns, in order: types on disk, tags, cardinalities, embedding widths."""
+        return Schema(tuple(_final(self._known[port].renamed(name)) for name, port in self.outputs.items()))
+
+    @cached_property
+    def _known(self) -> dict[str, Column]:
+        known: dict[str, Column] = {}
+        for column in self.input_schema:
+            known[reference(column.name, RAW)] = column
+            known[reference(column.name, CANONICAL)] = column.with_dtype(canonical_dtype(column.dtype))
+        for step in self.steps:
+            known.update(step.known)
+        return known
+
+    def inputs_of(self, columns: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Names of the raw columns that these outputs (all, by default) are made of."""
+        _, wanted = needed(self._ports(columns).values(), self.steps)
+        raw = {name for name, place in map(split_reference, wanted) if place in {RAW, CANONICAL}}
+        return tuple(column.name for column in self.input_schema if column.name in raw)
+
+    def transform(
+        self,
+        frame: pl.LazyFrame | pl.DataFrame,
+        columns: Sequence[str] | None = None,
+        keep: Sequence[str] = (),
+        engine: Engine | None = None,
+    ) -> pl.LazyFrame:
+        """Apply to rows, as one lazy query; further columns of the frame are ignored.
+
+        Args:
+            frame: Raw rows.
+            columns: Some of the outputs, all by default; only what they are made of has to be there.
+            keep: Columns of the frame to pass on as they are, before the outputs.
+            engine: What will run the query. The order of rows is kept unless the engine says that it restores it.
+
+        Raises:
+            UserError: A column is missing or its type has changed since the fit.
+        """
+        ports = self._ports(columns)
+        clash = [name for name in keep if name in ports]
+        if clash:
+            raise UserError(f"{clash[0]} is both an output and a column to keep", cure="rename the output")
+        steps, wanted = needed(ports.values(), self.steps)
+        wide = open_wide(frame.lazy(), self.input_schema.columns, wanted, keep)
+        for step in steps:
+            wide = step.apply(wide, ordered=engine is None or engine.ordered, collect=_host(engine))
+        finals = [(name, _finish(self.schema[name], self._known[port], port)) for name, port in ports.items()]
+        return close_wide(wide, finals, keep)
+
+    def onnx(
+        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[str] | None = None
+    ) -> dict[str, Value]:
+        """Write the workflow into a serving graph.
+
+        Args:
+            graph: Takes the nodes.
+            inputs: Raw column name -> value: int64 for integers, booleans, dates and times (in microseconds),
+                float32 or float64, string. Nulls travel as values (`etl.onnx`).
+            columns: Some of the outputs, all by default.
+
+        Returns:
+            Output name -> value: int64 for ids, float32 for numbers.
+
+        Raises:
+            UserError: An input is missing, or an operator has no counterpart in ONNX.
+        """
+        ports = self._ports(columns)
+        steps, wanted = needed(ports.values(), self.steps)
+        values = self._graph_inputs(graph, inputs, wanted)
+        for step in steps:
+            given = {name: values[port] for name, port in step.inputs.items()}
+            made = step.operator.onnx(graph, given, step.columns, step.state)
+            values.update({step.references[name]: value for name, value in made.items()})
+        return {name: _finish_value(graph, self.schema[name], values[port]) for name, port in ports.items()}
+
+    def save(self, directory: Path) -> None:
+        """Write the workflow as JSON and Parquet, whole or not at all; see `etl.saving`."""
+        from etl.saving import save
+
+        save(self, directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> Fitted:
+        """Read what `save` wrote; see `etl.saving`."""
+        from etl.saving import load
+
+        return load(directory)
+
+    def _ports(self, columns: Sequence[str] | None) -> dict[str, str]:
+        chosen = self.outputs if columns is None else columns
+        for name in chosen:
+            if name not in self.outputs:
+                told = did_you_mean(name, self.outputs)
+                raise UserError(f"the workflow has no output {name}", cure=told)
+        return {name: self.outputs[name] for name in chosen}
+
+    def _graph_inputs(
+        self, graph: GraphBuilder, inputs: Mapping[str, Value], wanted: set[str]
+    ) -> dict[str, Value]:
+        values = {}
+        for column in self.input_schema:
+            raw, clean = reference(column.name, RAW), reference(column.name, CANONICAL)
+            if raw not in wanted and clean not in wanted:
+                continue
+            if column.name not in inputs:
+                raise UserError("the graph has no such input", where=f"column {column.name}")
+            values[raw] = inputs[column.name]
+            values[clean] = to_float(graph, values[raw]) if column.dtype in FLOATS else values[raw]
+        return values
+
+
+def _final(column: Column) -> Column:
+    return column.with_dtype(DType.FLOAT32) if Tag.CONTINUOUS in column.tags else column
+
+
+def _finish(final: Column, column: Column, port: str) -> pl.Expr:
+    value = pl.col(port)
+    return value.cast(pl.Float32) if final.dtype != column.dtype else value
+
+
+def _finish_value(graph: GraphBuilder, final: Column, value: Value) -> Value:
+    if Tag.CONTINUOUS not in final.tags:
+        return value
+    return cast_to(graph, to_float(graph, value), "float32")
+
+
+def _host(engine: Engine | None) -> Collect | None:
+    return None if engine is None or engine.ticks else engine.collect

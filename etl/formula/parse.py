@@ -1,0 +1,242 @@
+"""Text of a formula -> a tree of three kinds of nodes."""
+
+from __future__ import annotations
+
+import ast
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+
+from core.errors import UserError
+from core.suggest import did_you_mean
+
+FUNCTIONS = {
+    "abs": (1, 1),
+    "ceil": (1, 1),
+    "exp": (1, 1),
+    "fill_null": (2, 2),
+    "floor": (1, 1),
+    "is_null": (1, 1),
+    "log": (1, 1),
+    "log1p": (1, 1),
+    "max": (2, 99),
+    "min": (2, 99),
+    "sqrt": (1, 1),
+    "where": (3, 3),
+}
+"""What a formula may call: the fewest and the most arguments. `column("a b")` names a column that is no word."""
+
+_COLUMN = "column"
+_LONGEST = 2_000
+_DEEPEST = 200
+
+_OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "div",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "mod",
+    ast.Pow: "pow",
+    ast.USub: "neg",
+    ast.UAdd: "pos",
+    ast.Not: "not",
+    ast.And: "and",
+    ast.Or: "or",
+    ast.Lt: "lt",
+    ast.LtE: "le",
+    ast.Gt: "gt",
+    ast.GtE: "ge",
+    ast.Eq: "eq",
+    ast.NotEq: "ne",
+}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A constant."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Name:
+    """A column."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function or an operator over other nodes."""
+
+    function: str
+    arguments: tuple[Tree, ...]
+
+
+Tree = Number | Name | Call
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Tree:
+    """Parse a formula.
+
+    Raises:
+        UserError: The text is no formula; says at which of its columns (from 1), and why.
+
+    Example:
+        >>> parse("a / 2")
+        Call(function='div', arguments=(Name(name='a'), Number(value=2.0)))
+        >>> parse("a + rm(b)")
+        Traceback (most recent call last):
+        core.errors.UserError: formula 'a + rm(b)', column 5: there is no function rm; did you mean ...
+    """
+    if len(text) > _LONGEST:
+        raise UserError(f"a formula has at most {_LONGEST} characters, got {len(text)}")
+    flat = "".join(" " if character.isspace() else character for character in text)
+    start = len(flat) - len(flat.lstrip())
+    return _Reader(text, flat.lstrip(), start).read()
+
+
+def names(tree: Tree) -> tuple[str, ...]:
+    """The columns of a formula, each once, in order.
+
+    Example:
+        >>> names(parse("b * log(a) + b"))
+        ('b', 'a')
+    """
+    if isinstance(tree, Name):
+        return (tree.name,)
+    below = [name for argument in getattr(tree, "arguments", ()) for name in names(argument)]
+    return tuple(dict.fromkeys(below))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Turns Python's syntax tree into ours; everything that is not named here is refused."""
+
+    text: str
+    flat: str
+    start: int
+
+    def read(self) -> Tree:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                body = ast.parse(self.flat, mode="eval").body
+        except SyntaxError as error:
+            column = (error.offset or 1) + self.start
+            raise self._error(column, error.msg) from None
+        except (RecursionError, MemoryError):
+            raise self._error(1, "the formula is nested too deeply") from None
+        except ValueError as error:
+            raise self._error(1, str(error)) from None
+        return self._tree(body, 0)
+
+    def _tree(self, node: ast.expr, depth: int) -> Tree:
+        if depth > _DEEPEST:
+            raise self._at(node, "the formula is nested too deeply")
+        readers: dict[type[ast.expr], Callable[[ast.expr, int], Tree]] = {
+            ast.Constant: self._number,
+            ast.Name: self._name,
+            ast.Call: self._call,
+            ast.BinOp: self._binary,
+            ast.UnaryOp: self._unary,
+            ast.BoolOp: self._logic,
+            ast.Compare: self._comparison,
+            ast.IfExp: self._choice,
+        }
+        reader = readers.get(type(node))
+        if reader is None:
+            raise self._at(node, "this is not allowed in a formula")
+        return reader(node, depth + 1)
+
+    def _number(self, node: ast.expr, depth: int) -> Tree:
+        value = getattr(node, "value", None)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._at(node, f"a constant must be a number, got {value!r}")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self._at(node, "the number is too large")
+        return Number(number)
+
+    def _name(self, node: ast.expr, depth: int) -> Tree:
+        assert isinstance(node, ast.Name)
+        return Name(node.id)
+
+    def _call(self, node: ast.expr, depth: int) -> Tree:
+        assert isinstance(node, ast.Call)
+        if not isinstance(node.func, ast.Name):
+            raise self._at(node, "only a function by its name can be called")
+        name = node.func.id
+        if node.keywords:
+            raise self._at(node, f"{name} takes no named arguments")
+        if name == _COLUMN:
+            return self._quoted(node)
+        if name not in FUNCTIONS:
+            raise self._at(node, f"there is no function {name}; {did_you_mean(name, FUNCTIONS)}")
+        least, most = FUNCTIONS[name]
+        if not least <= len(node.args) <= most:
+            wanted = str(least) if least == most else f"{least} or more"
+            raise self._at(node, f"{name} takes {wanted} arguments, got {len(node.args)}")
+        return self._fold(name, [self._tree(argument, depth) for argument in node.args])
+
+    def _fold(self, name: str, arguments: Sequence[Tree]) -> Tree:
+        if name in {"min", "max"}:
+            return reduce(lambda left, right: Call(name, (left, right)), arguments)
+        return Call(name, tuple(arguments))
+
+    def _quoted(self, node: ast.Call) -> Tree:
+        one = node.args[0] if len(node.args) == 1 else None
+        if not (isinstance(one, ast.Constant) and isinstance(one.value, str)):
+            raise self._at(node, 'column takes one name in quotes, as column("a b")')
+        return Name(one.value)
+
+    def _binary(self, node: ast.expr, depth: int) -> Tree:
+        assert isinstance(node, ast.BinOp)
+        pair = (self._tree(node.left, depth), self._tree(node.right, depth))
+        return Call(self._operator(node, node.op), pair)
+
+    def _unary(self, node: ast.expr, depth: int) -> Tree:
+        assert isinstance(node, ast.UnaryOp)
+        name, value = self._operator(node, node.op), self._tree(node.operand, depth)
+        return value if name == "pos" else Call(name, (value,))
+
+    def _logic(self, node: ast.expr, depth: int) -> Tree:
+        assert isinstance(node, ast.BoolOp)
+        name = self._operator(node, node.op)
+        values = [self._tree(value, depth) for value in node.values]
+        return reduce(lambda left, right: Call(name, (left, right)), values)
+
+    def _comparison(self, node: ast.expr, depth: int) -> Tree:
+        """`a < b < c` means `a < b and b < c`."""
+        assert isinstance(node, ast.Compare)
+        values = [self._tree(value, depth) for value in (node.left, *node.comparators)]
+        pairs = [
+            Call(self._operator(node, kind), (values[index], values[index + 1]))
+            for index, kind in enumerate(node.ops)
+        ]
+        return reduce(lambda left, right: Call("and", (left, right)), pairs)
+
+    def _choice(self, node: ast.expr, depth: int) -> Tree:
+        assert isinstance(node, ast.IfExp)
+        parts = (node.test, node.body, node.orelse)
+        return Call("where", tuple(self._tree(part, depth) for part in parts))
+
+    def _operator(self, node: ast.expr, kind: ast.AST) -> str:
+        if type(kind) not in _OPERATORS:
+            raise self._at(node, "this operator is not allowed in a formula")
+        return _OPERATORS[type(kind)]
+
+    def _at(self, node: ast.expr, what: str) -> UserError:
+        # Python counts columns in bytes of UTF-8.
+        before = self.flat.encode()[: node.col_offset].decode()
+        return self._error(len(before) + self.start + 1, what)
+
+    def _error(self, column: int, what: str) -> UserError:
+        return UserError(what, where=f"formula {self.text!r}, column {column}")

@@ -1,0 +1,117 @@
+"""Hashes that are the same in Polars on the CPU, in a GPU plan and in ONNX Runtime.
+
+Integers: the finalizer of MurmurHash3 (fmix64) in wrapping uint64 arithmetic. Strings: MurmurHash3, 32 bits,
+seed 0, of the UTF-8 bytes, which is ONNX Runtime's `com.microsoft.MurmurHash3`.
+Source: A. Appleby, https://github.com/aappleby/smhasher/blob/master/src/MurmurHash3.cpp
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from core.schema import DType
+from etl.onnx import GraphBuilder, Value, cast_to
+from etl.ops.base import Collect
+
+_SHIFT = 33
+_FACTORS = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)
+
+
+def add_bucket(
+    frame: pl.LazyFrame, key: str, dtype: DType, output: str, buckets: int, collect: Collect | None = None
+) -> pl.LazyFrame:
+    """Add the column `output`: the hash of the column `key` modulo `buckets`, Int32; null goes to bucket 0.
+
+    Args:
+        frame: Holds integers or strings in `key`.
+        key: Name of the column to hash.
+        dtype: INT64 (or INT32) or STRING.
+        output: Name of the new column.
+        buckets: At least 1.
+        collect: Set where the plan can't hold Python. Then the distinct strings are computed first, hashed by
+            the host, and joined: one more pass over the rows, and the order of rows may change.
+
+    Example:
+        >>> frame = pl.LazyFrame({"k": ["", "a", "é"]})
+        >>> add_bucket(frame, "k", DType.STRING, "b", 1000).collect()["b"].to_list()
+        [0, 850, 322]
+    """
+    if dtype != DType.STRING:
+        return frame.with_columns(_modulo(fmix64(pl.col(key)), buckets, pl.UInt64).alias(output))
+    if collect is None:
+        codes = pl.col(key).map_batches(murmur3, return_dtype=pl.UInt32, is_elementwise=True)
+        return frame.with_columns(_modulo(codes, buckets, pl.UInt32).alias(output))
+    distinct = collect([frame.select(pl.col(key)).unique()])[0][key].drop_nulls()
+    code = f"{output}!code"
+    table = pl.LazyFrame({f"{output}!key": distinct, code: murmur3(distinct)})
+    joined = frame.join(table, left_on=key, right_on=f"{output}!key", how="left", maintain_order="none")
+    return joined.with_columns(_modulo(pl.col(code), buckets, pl.UInt32).alias(output)).drop(code)
+
+
+def fmix64(x: pl.Expr) -> pl.Expr:
+    """The finalizer of MurmurHash3 on 64-bit integers: UInt64.
+
+    Example:
+        >>> pl.select(fmix64(pl.lit(1, pl.Int64))).item() == 0xB456BCFC34C2CB2C
+        True
+    """
+    h = x.cast(pl.Int64).cast(pl.UInt64, wrap_numerical=True)
+    for factor in _FACTORS:
+        h = _fold(h) * pl.lit(factor, pl.UInt64)
+    return _fold(h)
+
+
+def murmur3(values: pl.Series) -> pl.Series:
+    """MurmurHash3 (32 bits, seed 0) of strings: UInt32; null stays null. Each distinct value is hashed once.
+
+    Example:
+        >>> murmur3(pl.Series(["", "a", None])).to_list()
+        [0, 1009084850, None]
+    """
+    import mmh3
+
+    distinct = values.unique().drop_nulls()
+    codes = [mmh3.hash(value.encode(), signed=False) for value in distinct]
+    hashed = pl.Series(values.name, codes, pl.UInt32)
+    if not len(distinct):
+        return pl.Series(values.name, [None] * len(values), pl.UInt32)
+    return values.replace_strict(distinct, hashed, default=None, return_dtype=pl.UInt32)
+
+
+def bucket_node(graph: GraphBuilder, key: Value, buckets: int, null: Value) -> Value:
+    """The same in ONNX, int64.
+
+    Args:
+        graph: Takes the nodes.
+        key: int64 or string.
+        buckets: At least 1.
+        null: A bool: where the key stands for null.
+    """
+    if key.dtype == "string":
+        # The hash of the empty string, which stands for null, is 0.
+        code = graph.op("MurmurHash3", key, dtype="uint32", domain="com.microsoft", seed=0, positive=1)
+        return _remainder(graph, cast_to(graph, code, "int64"), buckets)
+    h = cast_to(graph, key, "uint64")
+    for factor in _FACTORS:
+        h = graph.op("Mul", _fold_node(graph, h), graph.constant(factor, "uint64"), dtype="uint64")
+    code = cast_to(graph, _remainder(graph, _fold_node(graph, h), buckets), "int64")
+    return graph.op("Where", null, graph.constant(0, "int64"), code, dtype="int64")
+
+
+def _modulo(code: pl.Expr, buckets: int, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    return (code % pl.lit(buckets, dtype)).cast(pl.Int32).fill_null(0)
+
+
+def _fold(h: pl.Expr) -> pl.Expr:
+    """h ^ (h >> 33); Polars has no shift, and an unsigned division by a power of two is one."""
+    return h ^ (h // pl.lit(1 << _SHIFT, pl.UInt64))
+
+
+def _fold_node(graph: GraphBuilder, h: Value) -> Value:
+    shift = graph.constant(_SHIFT, "uint64")
+    shifted = graph.op("BitShift", h, shift, dtype="uint64", direction="RIGHT")
+    return graph.op("BitwiseXor", h, shifted, dtype="uint64")
+
+
+def _remainder(graph: GraphBuilder, code: Value, buckets: int) -> Value:
+    return graph.op("Mod", code, graph.constant(buckets, code.dtype), dtype=code.dtype)

@@ -1,0 +1,43 @@
+"""From values to ids: one helper that hides how a vocabulary is looked up."""
+
+from __future__ import annotations
+
+import polars as pl
+
+SMALL = 300_000
+"""Largest vocabulary that is written into the plan; larger ones are joined. Measured on 1M rows x 26 columns: up
+to about here `replace_strict` is as fast as a join that need not keep order, and faster than one that must."""
+
+
+def add_ids(
+    frame: pl.LazyFrame, key: str, values: pl.Series, output: str, *, first: int, unknown: int, ordered: bool
+) -> pl.LazyFrame:
+    """Add the column `output`, Int32: `first` + position of the key among `values`, or `unknown`.
+
+    Args:
+        frame: Holds the column `key`.
+        key: Name of the column to look up; null is unknown.
+        values: Distinct values of the same type, none of them null.
+        output: Name of the new column.
+        first: Id of the first value.
+        unknown: Id of all other keys.
+        ordered: Keep the order of rows.
+
+    Example:
+        >>> frame = pl.LazyFrame({"k": ["b", "z", None]})
+        >>> add_ids(frame, "k", pl.Series(["a", "b"]), "id", first=3, unknown=2, ordered=True).collect()["id"].to_list()
+        [4, 2, 2]
+    """
+    if values.is_empty():
+        return frame.with_columns(pl.lit(unknown, pl.Int32).alias(output))
+    ids = pl.int_range(first, first + len(values), dtype=pl.Int32, eager=True)
+    if len(values) <= SMALL:
+        default = pl.lit(unknown, pl.Int32)
+        found = pl.col(key).replace_strict(values, ids, default=default, return_dtype=pl.Int32)
+        return frame.with_columns(found.alias(output))
+    value = f"{output}!value"
+    table = pl.LazyFrame({value: values, output: ids})
+    joined = frame.join(
+        table, left_on=key, right_on=value, how="left", maintain_order="left" if ordered else "none"
+    )
+    return joined.with_columns(pl.col(output).fill_null(unknown))

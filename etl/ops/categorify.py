@@ -1,0 +1,187 @@
+"""Values to ids of a vocabulary, in NVTabular's layout.
+
+    0                       padding
+    1                       null
+    2 .. 1 + num_buckets    out of vocabulary: one id by default, else the hash of the value chooses
+    2 + num_buckets ..      the vocabulary: most frequent first, ties by value ascending
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from pydantic import Field, model_validator
+
+from core.errors import UserError
+from core.schema import Column, DType
+from core.spec import custom_error
+from etl.hashing import add_bucket, bucket_node
+from etl.lookup import add_ids
+from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, where
+from etl.ops.base import Collected, Operator, State, Statistics, Wiring
+from etl.ops.declare import categorical
+from etl.ops.keys import integral, key_dtype, key_expression, key_node
+
+NULL, OOV = 1, 2
+_MISSED = -1
+_MOST_IDS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Vocabularies(State):
+    """By column: the frame of `value` and `count` in the order of ids."""
+
+    by_column: Mapping[str, pl.DataFrame]
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """See `State`."""
+        return dict(self.by_column)
+
+    @classmethod
+    def load(cls, value: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
+        """See `State`."""
+        for name, table in tables.items():
+            if table.columns != ["value", "count"]:
+                raise ValueError(f"the vocabulary of {name} must have the columns value and count")
+        return cls(dict(tables))
+
+
+class Categorify(Operator[Vocabularies]):
+    """Integers, strings, or floats that hold whole numbers, to ids; each column has its own vocabulary.
+
+    Args:
+        freq_threshold: Keep values that occur at least this often; the others are out of vocabulary.
+        max_size: Most ids of a column, the reserved ones included.
+        num_buckets: Number of ids for what is out of vocabulary.
+
+    Example:
+        >>> from etl import Workflow
+        >>> frame = pl.DataFrame({"city": ["Rome", "Oslo", "Rome", None]})
+        >>> fitted = Workflow(["city"] >> Categorify()).fit(frame)
+        >>> fitted.transform(pl.DataFrame({"city": ["Rome", "Oslo", "Lima", None, ""]})).collect()["city"].to_list()
+        [3, 4, 2, 1, 1]
+    """
+
+    kind = "categorify"
+    state_type = Vocabularies
+
+    freq_threshold: int = Field(default=0, ge=0)
+    max_size: int = Field(default=0, ge=0, le=_MOST_IDS)
+    num_buckets: int = Field(default=1, ge=1, le=_MOST_IDS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_size and self.max_size <= self.first:
+            told = f"max_size must be above {self.first}, the number of reserved ids, got {self.max_size}"
+            raise custom_error("max_size", told)
+        return self
+
+    @property
+    def first(self) -> int:
+        """Id of the most frequent value."""
+        return OOV + self.num_buckets
+
+    def outputs(self, columns: Sequence[Column], state: Vocabularies | None = None) -> tuple[Column, ...]:
+        """Declare id columns; a fit tells their cardinality."""
+        return tuple(
+            categorical(column, None if state is None else self.first + state.by_column[column.name].height)
+            for column in columns
+        )
+
+    def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
+        """How often each value occurs; and for floats whether all are whole numbers."""
+        tables, scalars = {}, {}
+        for column in columns:
+            x = pl.col(wiring.inputs[column.name])
+            key = frame.select(key_expression(x, column).alias("value")).filter(pl.col("value").is_not_null())
+            counts = key.group_by("value").agg(pl.len().alias("count"))
+            tables[column.name] = counts.filter(pl.col("count") >= self.freq_threshold)
+            if column.dtype == DType.FLOAT64:
+                scalars[column.name] = (~integral(x)).cast(pl.Int64).sum()
+        return Statistics(scalars, tables)
+
+    def learn(self, collected: Collected, columns: Sequence[Column]) -> Vocabularies:
+        """Put the values in order."""
+        most = self.max_size - self.first if self.max_size else _MOST_IDS - self.first
+        vocabularies = {}
+        for column in columns:
+            if collected.scalars.get(column.name):
+                raise UserError(
+                    "categorify takes whole numbers or strings, and the column holds other numbers",
+                    where=f"column {column.name}",
+                    cure="use bucketize, or normalize",
+                )
+            counts = collected.tables[column.name]
+            ranked = counts.sort("count", "value", descending=[True, False]).head(most)
+            vocabularies[column.name] = ranked.select("value", pl.col("count").cast(pl.Int64))
+        return Vocabularies(vocabularies)
+
+    def transform(
+        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Vocabularies
+    ) -> pl.LazyFrame:
+        """Look values up, then give nulls and unknown values their ids."""
+        keys = {column.name: f"{wiring.outputs[column.name]}!key" for column in columns}
+        frame = frame.with_columns(
+            [key_expression(pl.col(wiring.inputs[name]), column).alias(keys[name])
+             for column in columns for name in [column.name]]
+        )
+        finals = []
+        for column in columns:
+            name, key, output = column.name, keys[column.name], wiring.outputs[column.name]
+            found, bucket = f"{output}!id", f"{output}!bucket"
+            values = state.by_column[name]["value"]
+            unknown = OOV if self.num_buckets == 1 else _MISSED
+            frame = add_ids(
+                frame, key, values, found, first=self.first, unknown=unknown, ordered=wiring.ordered
+            )
+            final = pl.col(found)
+            if self.num_buckets > 1:
+                frame = add_bucket(frame, key, key_dtype(column), bucket, self.num_buckets, wiring.collect)
+                final = pl.when(final == _MISSED).then(pl.col(bucket) + OOV).otherwise(final)
+            null = pl.lit(NULL, pl.Int32)
+            finals.append(pl.when(pl.col(key).is_null()).then(null).otherwise(final).alias(output))
+        return frame.with_columns(finals)
+
+    def onnx(
+        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: Vocabularies
+    ) -> dict[str, Value]:
+        """A LabelEncoder that knows null as one more value."""
+        made = {}
+        for column in columns:
+            key = key_node(graph, inputs[column.name])
+            values = state.by_column[column.name]["value"]
+            unknown = OOV if self.num_buckets == 1 else _MISSED
+            ids = label_encoder(graph, key, values, first=self.first, unknown=unknown)
+            if self.num_buckets > 1:
+                bucket = bucket_node(graph, key, self.num_buckets, is_null(graph, key))
+                hashed = graph.op("Add", bucket, graph.constant(OOV, "int64"), dtype="int64")
+                missed = graph.op("Equal", ids, graph.constant(_MISSED, "int64"), dtype="bool")
+                ids = where(graph, missed, hashed, ids)
+            made[column.name] = ids
+        return made
+
+    def nvtabular(self, columns: Sequence[Column]) -> Any:
+        """`nvtabular.ops.Categorify`."""
+        from nvtabular import ops
+
+        buckets = self.num_buckets if self.num_buckets > 1 else None
+        return ops.Categorify(freq_threshold=self.freq_threshold, max_size=self.max_size, num_buckets=buckets)
+
+
+def label_encoder(graph: GraphBuilder, key: Value, values: pl.Series, *, first: int, unknown: int) -> Value:
+    """Look keys up in the serving graph: int64 ids."""
+    ids = np.concatenate([[NULL], np.arange(first, first + len(values))]).astype(np.int64)
+    if key.dtype == "string":
+        settings = {"keys_strings": ["", *values.to_list()], "values_int64s": ids.tolist(), "default_int64": unknown}
+    else:
+        keys = np.concatenate([[INT_NULL], values.to_numpy()]).astype(np.int64)
+        settings = {
+            "keys_tensor": keys,
+            "values_tensor": ids,
+            "default_tensor": np.array([unknown], np.int64),
+        }
+    return graph.op("LabelEncoder", key, dtype="int64", domain="ai.onnx.ml", **settings)

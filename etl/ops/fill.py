@@ -1,0 +1,181 @@
+"""Values for nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from core.errors import UserError
+from core.schema import Column, DType
+from etl.onnx import GraphBuilder, Value, is_null, to_float, where
+from etl.ops.base import Collected, Operator, S, State, Statistics, Wiring
+from etl.ops.declare import INTEGERS, continuous, require_numbers
+from etl.ops.elementwise import number
+from etl.types import POLARS
+
+VALUES = {DType.INT64: "int64", DType.INT32: "int64", DType.FLOAT64: "float64", DType.STRING: "string"}
+"""Types of columns in the serving graph."""
+
+
+class Fill(Operator[S]):
+    """What FillMissing and FillMedian share: a value for nulls, and columns that say where one was filled in."""
+
+    def filled(self, column: Column) -> Column:
+        """Declare a column without nulls."""
+        raise NotImplementedError
+
+    def value(self, column: Column, state: S) -> float | int | str:
+        """What stands in for null."""
+        raise NotImplementedError
+
+    @property
+    def flags(self) -> bool:
+        """Whether to add the columns NAME_filled."""
+        raise NotImplementedError
+
+    def outputs(self, columns: Sequence[Column], state: S | None = None) -> tuple[Column, ...]:
+        """Declare the columns without nulls, then their flags."""
+        flags = [continuous(column, nullable=False).renamed(f"{column.name}_filled") for column in columns]
+        return (*(self.filled(column) for column in columns), *(flags if self.flags else []))
+
+    def transform(
+        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S
+    ) -> pl.LazyFrame:
+        """Add the filled columns and their flags."""
+        made = []
+        for column in columns:
+            raw = pl.col(wiring.inputs[column.name])
+            dtype = POLARS[self.filled(column).dtype]
+            value = pl.lit(self.value(column, state), dtype)
+            made.append(raw.cast(dtype).fill_null(value).alias(wiring.outputs[column.name]))
+            if self.flags:
+                made.append(raw.is_null().cast(pl.Float64).alias(wiring.outputs[f"{column.name}_filled"]))
+        return frame.with_columns(made)
+
+    def onnx(
+        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: S
+    ) -> dict[str, Value]:
+        """The same with Where."""
+        made = {}
+        for column in columns:
+            dtype = VALUES[self.filled(column).dtype]
+            x = inputs[column.name]
+            null = is_null(graph, x)
+            same = to_float(graph, x) if dtype == "float64" else x
+            made[column.name] = where(graph, null, graph.constant(self.value(column, state), dtype), same)
+            if self.flags:
+                yes, no = graph.constant(1.0, "float64"), graph.constant(0.0, "float64")
+                made[f"{column.name}_filled"] = where(graph, null, yes, no)
+        return made
+
+
+class FillMissing(Fill[State]):
+    """Null becomes `fill_val`; `add_binary_cols` adds NAME_filled, 1 where a value was filled in.
+
+    Integers stay integers where `fill_val` is one; strings take a string.
+
+    Example:
+        >>> from etl import Workflow
+        >>> frame = pl.DataFrame({"x": [1.5, None]})
+        >>> Workflow(["x"] >> FillMissing(0, add_binary_cols=True)).fit(frame).transform(frame).collect().rows()
+        [(1.5, 0.0), (0.0, 1.0)]
+    """
+
+    kind = "fill_missing"
+
+    fill_val: int | float | str = 0
+    add_binary_cols: bool = False
+
+    @property
+    def flags(self) -> bool:
+        """See `Fill`."""
+        return self.add_binary_cols
+
+    def filled(self, column: Column) -> Column:
+        """See `Fill`; refuses a string for numbers and a number for strings."""
+        text = isinstance(self.fill_val, str)
+        if text != (column.dtype == DType.STRING):
+            wanted = "a number" if text else "a string"
+            raise UserError(
+                f"fill_missing needs {wanted} for a column of {column.dtype.value}, got {self.fill_val!r}",
+                where=f"column {column.name}",
+                cure=f"give {wanted} as fill_val",
+            )
+        if text:
+            return replace(column, nullable=self.fill_val == "")
+        whole = column.dtype in INTEGERS and float(self.fill_val).is_integer()
+        return continuous(column, nullable=False, dtype=DType.INT64 if whole else DType.FLOAT64)
+
+    def value(self, column: Column, state: State) -> float | int | str:
+        """See `Fill`."""
+        if isinstance(self.fill_val, str):
+            return self.fill_val
+        return int(self.fill_val) if self.filled(column).dtype == DType.INT64 else float(self.fill_val)
+
+    def nvtabular(self, columns: Sequence[Column]) -> Any:
+        """`nvtabular.ops.FillMissing`."""
+        from nvtabular import ops
+
+        return ops.FillMissing(fill_val=self.fill_val, add_binary_cols=self.add_binary_cols)
+
+
+@dataclass(frozen=True)
+class Medians(State):
+    """The median by column."""
+
+    median: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """See `State`."""
+        return asdict(self)
+
+
+class FillMedian(Fill[Medians]):
+    """Null becomes the median of the training rows, exactly; the mean of the two middle values when they are two.
+
+    Example:
+        >>> from etl import Workflow
+        >>> frame = pl.DataFrame({"x": [1, 2, 10, None]})
+        >>> Workflow(["x"] >> FillMedian()).fit(frame).transform(frame).collect()["x"].to_list()
+        [1.0, 2.0, 10.0, 2.0]
+    """
+
+    kind = "fill_median"
+    state_type = Medians
+
+    add_binary_cols: bool = False
+
+    @property
+    def flags(self) -> bool:
+        """See `Fill`."""
+        return self.add_binary_cols
+
+    def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
+        """The medians."""
+        return Statistics({column.name: number(wiring, column).median() for column in columns})
+
+    def learn(self, collected: Collected, columns: Sequence[Column]) -> Medians:
+        """Read the medians; the middle of minus and plus infinity is none."""
+        medians = {column.name: float(collected.scalars[column.name]) for column in columns}
+        for name, median in medians.items():
+            if not abs(median) < float("inf"):
+                raise UserError("the median is infinite", where=f"column {name}", cure="put clip before")
+        return Medians(medians)
+
+    def filled(self, column: Column) -> Column:
+        """See `Fill`."""
+        require_numbers([column], self.kind)
+        return continuous(column, nullable=False)
+
+    def value(self, column: Column, state: Medians) -> float:
+        """See `Fill`."""
+        return state.median[column.name]
+
+    def nvtabular(self, columns: Sequence[Column]) -> Any:
+        """`nvtabular.ops.FillMedian`."""
+        from nvtabular import ops
+
+        return ops.FillMedian(add_binary_cols=self.add_binary_cols)

@@ -1,0 +1,134 @@
+"""A fitted workflow on disk: `workflow.json` and one Parquet file a table. No code is ever read back.
+
+    DIR/
+      workflow.json          version, raw columns, steps (kind, settings, wiring, state), outputs
+      tables/03-00.parquet   the first table of step 3
+
+Kinds are looked up in `etl.ops.OPERATORS`; a path in the file must stay inside the directory, and the hash of
+each table is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from core.errors import UserError
+from core.files import hash_file, inside, new_directory, read_json, write_json
+from core.schema import Column, Schema
+from core.suggest import did_you_mean
+from etl.fitted import Fitted
+from etl.ops import OPERATORS
+from etl.steps import CANONICAL, RAW, PlannedStep, Step, reference
+from etl.types import canonical_dtype
+
+VERSION = 1
+FILE = "workflow.json"
+
+
+def save(fitted: Fitted, directory: Path) -> None:
+    """Write a fitted workflow; what was at `directory` is replaced, whole or not at all.
+
+    Raises:
+        UserError: An operator can't be saved (a LambdaOp), or the disk refuses.
+    """
+    for step in fitted.steps:
+        if OPERATORS.get(step.operator.kind) is not type(step.operator):
+            names = ", ".join(column.name for column in step.columns)
+            raise UserError(
+                f"{type(step.operator).__name__} holds Python code and can't be saved",
+                where=f"column {names}",
+                cure="write it as an `expression`",
+            )
+    with new_directory(directory) as temporary:
+        steps = [_step_to_json(step, temporary) for step in fitted.steps]
+        inputs = [column.to_json() for column in fitted.input_schema]
+        value = {"version": VERSION, "inputs": inputs, "steps": steps, "outputs": _pairs(fitted.outputs)}
+        write_json(temporary / FILE, value)
+
+
+def load(directory: Path) -> Fitted:
+    """Read a fitted workflow.
+
+    Raises:
+        UserError: A file is missing, broken, changed, or of a newer version.
+    """
+    file = directory / FILE
+    if not file.exists():
+        raise UserError("there is no fitted workflow here", where=str(directory), cure="run the etl stage first")
+    value = read_json(file)
+    try:
+        if int(value["version"]) > VERSION:
+            told = f"the workflow has version {value['version']}, this program reads up to {VERSION}"
+            raise UserError(told, where=str(file), cure="update gyrfalcon")
+        return _fitted(value, directory)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        cure = "fit again; the file isn't meant to be edited"
+        raise UserError(f"this is not a fitted workflow ({_brief(error)})", where=str(file), cure=cure) from None
+
+
+def _step_to_json(step: Step, directory: Path) -> dict[str, Any]:
+    tables = []
+    for index, (key, table) in enumerate(step.state.tables().items()):
+        name = f"tables/{step.number:02}-{index:02}.parquet"
+        path = directory / name
+        path.parent.mkdir(exist_ok=True)
+        table.write_parquet(path, compression="zstd")
+        tables.append({"key": key, "file": name, "sha256": hash_file(path)})
+    return {
+        "kind": step.operator.kind,
+        "settings": step.operator.model_dump(mode="json"),
+        "inputs": _pairs(step.inputs),
+        "state": step.state.to_json(),
+        "tables": tables,
+    }
+
+
+def _fitted(value: Mapping[str, Any], directory: Path) -> Fitted:
+    schema = Schema(tuple(Column.from_json(column) for column in value["inputs"]))
+    known: dict[str, Column] = {}
+    for column in schema:
+        known[reference(column.name, RAW)] = column
+        known[reference(column.name, CANONICAL)] = column.with_dtype(canonical_dtype(column.dtype))
+    steps = []
+    for number, one in enumerate(value["steps"], start=1):
+        step = _step(number, one, known, directory)
+        known.update(step.known)
+        steps.append(step)
+    outputs = dict(value["outputs"])
+    for port in outputs.values():
+        known[port]
+    return Fitted(schema, tuple(steps), outputs)
+
+
+def _step(number: int, value: Mapping[str, Any], known: Mapping[str, Column], directory: Path) -> Step:
+    kind = value["kind"]
+    if kind not in OPERATORS:
+        raise ValueError(f"there is no operator {kind!r}; {did_you_mean(kind, OPERATORS)}")
+    operator = OPERATORS[kind].model_validate(value["settings"])
+    tables = {table["key"]: _table(table, directory) for table in value["tables"]}
+    state = operator.state_type.load(value["state"], tables)
+    return PlannedStep(number, operator, dict(value["inputs"])).fitted(known, state)
+
+
+def _table(value: Mapping[str, Any], directory: Path) -> pl.DataFrame:
+    path = inside(directory, value["file"])
+    if not path.is_file():
+        raise UserError("a file of the fitted workflow is missing", where=str(path), cure="fit again")
+    if hash_file(path) != value["sha256"]:
+        told = "the file is not the one that was saved with the workflow"
+        raise UserError(told, where=str(path), cure="fit again")
+    return pl.read_parquet(path)
+
+
+def _pairs(mapping: Mapping[str, str]) -> list[list[str]]:
+    """Pairs keep their order where a JSON object with sorted keys would lose it."""
+    return [[name, port] for name, port in mapping.items()]
+
+
+def _brief(error: Exception) -> str:
+    text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return " ".join(text.split())[:200]

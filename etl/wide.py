@@ -1,0 +1,51 @@
+"""The wide frame of a workflow: raw columns go in under references, outputs come out under their names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import polars as pl
+
+from core.errors import UserError
+from core.schema import Column
+from core.suggest import did_you_mean
+from etl.steps import CANONICAL, KEEP, RAW, reference
+from etl.types import canonical, check_drift
+
+
+def open_wide(
+    frame: pl.LazyFrame, inputs: Sequence[Column], wanted: Collection[str], keep: Sequence[str] = ()
+) -> pl.LazyFrame:
+    """Start a wide frame: the raw columns that the references `wanted` are made of, and `keep` as they are.
+
+    Raises:
+        UserError: A column is missing or its type has changed since the fit.
+    """
+    types = frame.collect_schema()
+    columns = []
+    for column in inputs:
+        raw, clean = reference(column.name, RAW), reference(column.name, CANONICAL)
+        if raw not in wanted and clean not in wanted:
+            continue
+        _present(column.name, types.names(), "the workflow reads")
+        now = check_drift(column, types[column.name])
+        if raw in wanted:
+            columns.append(pl.col(column.name).alias(raw))
+        if clean in wanted:
+            columns.append(canonical(column.name, now).alias(clean))
+    for name in keep:
+        _present(name, types.names(), "is to be kept")
+        columns.append(pl.col(name).alias(reference(name, KEEP)))
+    return frame.select(columns)
+
+
+def close_wide(frame: pl.LazyFrame, outputs: Iterable[tuple[str, pl.Expr]], keep: Sequence[str]) -> pl.LazyFrame:
+    """Finish a wide frame: only the outputs, under their plain names, after what was kept."""
+    kept = [pl.col(reference(name, KEEP)).alias(name) for name in keep]
+    return frame.select([*kept, *(value.alias(name) for name, value in outputs)])
+
+
+def _present(name: str, names: Sequence[str], why: str) -> None:
+    if name not in names:
+        told = did_you_mean(name, names)
+        raise UserError(f"the data have no such column, which {why}", where=f"column {name}", cure=told)
