@@ -8,10 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from core.spec import Spec
 from core.union import ByName
-from etl import ops as _ops
-from etl.ops.base import Operator
-
-OPERATORS: dict[str, type[Operator[Any]]] = getattr(_ops, "OPERATORS", {})
+from etl.ops import OPERATORS, Operator
 
 
 def _listed(value: object) -> object:

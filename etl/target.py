@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Self
 
+import polars as pl
 from pydantic import model_validator
 
+from core.dataset import ROW, TARGET
+from core.errors import UserError
 from core.spec import Spec
 
 
@@ -31,3 +34,94 @@ class TargetSpec(Spec):
         if self.at_least is not None and self.equals is not None:
             raise ValueError("give `at_least` or `equals`, not both")
         return self
+
+
+def target(spec: TargetSpec, dtype: pl.DataType) -> pl.Expr:
+    """The column TARGET: float32, 0 or 1.
+
+    Args:
+        spec: The rule.
+        dtype: Type of its column.
+
+    Raises:
+        UserError: The rule doesn't go with the type.
+
+    Example:
+        >>> ratings = pl.DataFrame({"rating": [3, 4]})
+        >>> ratings.select(target(TargetSpec(column="rating", at_least=4), pl.Int64())).to_series().to_list()
+        [0.0, 1.0]
+    """
+    value = pl.col(spec.column)
+    if spec.equals is not None:
+        _require_kind(spec, dtype, _kind(spec.equals))
+        value = value == spec.equals
+    elif spec.at_least is not None:
+        _require_kind(spec, dtype, "numbers")
+        value = value >= spec.at_least
+    elif _holds(dtype) not in {"numbers", "booleans"}:
+        raise UserError(
+            f"the column holds {dtype}, not 0 and 1", where=f"target {spec.column}", cure="add `equals: VALUE`"
+        )
+    return value.cast(pl.Float32).alias(TARGET)
+
+
+def _require_kind(spec: TargetSpec, dtype: pl.DataType, kind: str) -> None:
+    if _holds(dtype) != kind:
+        raise UserError(
+            f"the column holds {dtype}, which can't be compared with {_threshold(spec)!r}",
+            where=f"target {spec.column}",
+            cure="write the value as the data have it",
+        )
+
+
+def _threshold(spec: TargetSpec) -> bool | float | str | None:
+    return spec.at_least if spec.equals is None else spec.equals
+
+
+def _kind(value: bool | float | str) -> str:  # noqa: FBT001
+    if isinstance(value, bool):
+        return "booleans"
+    return "strings" if isinstance(value, str) else "numbers"
+
+
+def _holds(dtype: pl.DataType) -> str:
+    if dtype == pl.Boolean:
+        return "booleans"
+    if dtype == pl.String:
+        return "strings"
+    return "numbers" if dtype.is_numeric() else "something else"
+
+
+def require_labels(spec: TargetSpec, frame: pl.LazyFrame) -> None:
+    """Check that a target without a rule holds 0 and 1 and nothing else.
+
+    Raises:
+        UserError: A row holds another value; names the first one.
+    """
+    if spec.equals is not None or spec.at_least is not None:
+        return
+    value = pl.col(spec.column).cast(pl.Float64)
+    odd = frame.filter((value != 0) & (value != 1)).select(ROW, spec.column).head(1).collect(engine="streaming")
+    if odd.height:
+        row, found = odd.row(0)
+        raise UserError(
+            f"the label {found!r} in row {row} is neither 0 nor 1",
+            where=f"target {spec.column}",
+            cure="add a rule: `at_least: NUMBER` or `equals: VALUE`",
+        )
+
+
+def require_both_classes(spec: TargetSpec, positives: float, rows: int) -> None:
+    """Check that the training rows hold both classes.
+
+    Raises:
+        UserError: All of them are positive, or none is.
+    """
+    if 0 < positives < rows:
+        return
+    which = "positive" if positives else "negative"
+    raise UserError(
+        f"all {rows} training rows are {which}",
+        where=f"target {spec.column}",
+        cure="mend the target's rule, or split otherwise",
+    )

@@ -1,0 +1,117 @@
+"""Checks of raw data that name what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import polars as pl
+
+from core.errors import UserError
+from core.suggest import did_you_mean
+
+
+def require_columns(wanted: Mapping[str, str], known: Sequence[str], where: str) -> None:
+    """Check that columns are there.
+
+    Args:
+        wanted: Column -> who asks for it.
+        known: The columns that are there.
+        where: The table.
+
+    Raises:
+        UserError: The first that is missing.
+
+    Example:
+        >>> require_columns({"agee": "a feature"}, ["age"], "users.csv")
+        Traceback (most recent call last):
+        core.errors.UserError: users.csv: there is no column agee (a feature); did you mean age? (one of: age)
+    """
+    for name, who in wanted.items():
+        if name not in known:
+            raise UserError(f"there is no column {name} ({who})", where=where, cure=did_you_mean(name, known))
+
+
+def require_id(name: str, dtype: pl.DataType, where: str) -> None:
+    """Check that a column can hold ids: integers or strings.
+
+    Raises:
+        UserError: It holds something else.
+    """
+    if dtype.is_integer() or dtype == pl.String:
+        return
+    why = "; integers beside nulls are often stored as floats" if dtype.is_float() else ""
+    raise UserError(
+        f"the id column {name} holds {dtype}{why}", where=where, cure="store ids as integers or strings, without nulls"
+    )
+
+
+def require_same_key(name: str, left: tuple[str, pl.DataType], right: tuple[str, pl.DataType]) -> None:
+    """Check that ids of two tables can be compared.
+
+    Raises:
+        UserError: One holds integers, the other strings.
+    """
+    (left_file, left_type), (right_file, right_type) = left, right
+    if left_type.is_integer() != right_type.is_integer():
+        raise UserError(
+            f"the column {name} is of type {left_type} in {left_file} and {right_type} in {right_file}",
+            cure="store the ids alike (for a CSV, add `dtypes`)",
+        )
+
+
+def require_unique(frame: pl.DataFrame, name: str, where: str) -> None:
+    """Check that each id has one row and no row lacks one.
+
+    Raises:
+        UserError: An id occurs twice (the smallest such id is named), or a row has none.
+    """
+    ids = frame[name]
+    if ids.null_count():
+        raise UserError(f"{ids.null_count()} rows have no {name}", where=where, cure="remove those rows")
+    twice = ids.filter(ids.is_duplicated())
+    if len(twice):
+        raise UserError(
+            f"the id {twice.min()!r} has more than one row in the column {name}",
+            where=where,
+            cure="give one row an id",
+        )
+
+
+def require_values(nulls: Mapping[str, int], rows: int, where: str) -> None:
+    """Check that no column is all null.
+
+    Raises:
+        UserError: One is; names it.
+    """
+    empty = next((name for name, count in nulls.items() if count == rows), None)
+    if empty is not None:
+        raise UserError(f"the column {empty} holds no value at all", where=where, cure="leave it out of the config")
+
+
+def require_full(nulls: Mapping[str, int], names: Iterable[str | None], where: str) -> None:
+    """Check that columns hold no null: ids, times and targets.
+
+    Raises:
+        UserError: One does; says how many.
+    """
+    for name in names:
+        if name is not None and nulls[name]:
+            raise UserError(
+                f"the column {name} is null in {nulls[name]} rows", where=where, cure="remove those rows or fill them"
+            )
+
+
+def require_splits(rows: Mapping[str, int], expected: Sequence[str]) -> None:
+    """Check that the splits that should have rows have some.
+
+    Raises:
+        UserError: One is empty.
+    """
+    for split in expected:
+        if not rows[split]:
+            told = ", ".join(f"{name} {count}" for name, count in rows.items())
+            raise UserError(
+                f"the {split} split is empty ({told} rows)",
+                where="etl.split",
+                cure="choose other shares, another kind of split, or set the share to 0",
+            )

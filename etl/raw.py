@@ -1,0 +1,175 @@
+"""The raw rows of a run: interactions with the columns of their user and their item beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from core.dataset import ROW
+from core.errors import UserError
+from core.schema import Tag
+from etl.checks import require_columns, require_id, require_same_key, require_unique
+from etl.engines.base import COMPRESSION
+from etl.read import Table, open_table
+from etl.sources import Roles, Sources, TableSpec
+
+SIDES: dict[str, tuple[Tag, Tag]] = {"users": (Tag.USER, Tag.USER_ID), "items": (Tag.ITEM, Tag.ITEM_ID)}
+_STAGE_GROUP = 131_072
+
+
+@dataclass(frozen=True)
+class Side:
+    """The table of users or of items.
+
+    Attributes:
+        name: `users` or `items`.
+        id: The column with the id.
+        where: How messages call the table.
+        rows: One row an id.
+    """
+
+    name: str
+    id: str
+    where: str
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Raw rows, joined.
+
+    Attributes:
+        frame: ROW and every column that was asked for; one row an interaction, in order.
+        types: Of those columns.
+        tags: What they mean: the side they are on, and the roles.
+        sides: The tables beside, by name; those that were given.
+        roles: Which columns tell who, what and when.
+        where: How messages call the interactions.
+    """
+
+    frame: pl.LazyFrame
+    types: Mapping[str, pl.DataType]
+    tags: Mapping[str, frozenset[Tag]]
+    sides: Mapping[str, Side]
+    roles: Roles
+    where: str
+
+
+def open_raw(sources: Sources, wanted: Mapping[str, str], workplace: Path, *, stage: bool) -> Raw:
+    """Open the tables and join them by id.
+
+    Text is parsed and joins are done once, into one Parquet file under `workplace`; plain Parquet is
+    scanned where it lies, unless `stage` asks for the same.
+
+    Args:
+        sources: The tables.
+        wanted: Columns to have -> who asks for each.
+        workplace: An existing directory for temporary files; must outlive the frame.
+        stage: Write the rows to Parquet with their numbers in any case.
+
+    Raises:
+        UserError: A table can't be read, a column is missing or in two tables, or ids are unfit.
+    """
+    table = open_table(sources.interactions)
+    sides = {side.name: side for side in _sides(sources)}
+    roles = sources.roles
+
+    def joined(scan: pl.LazyFrame) -> pl.LazyFrame:
+        return _join(scan, sides, list(wanted), table)
+
+    def types(scan: pl.LazyFrame) -> pl.Schema:
+        own = scan.collect_schema()
+        _check(own, sides, wanted, roles, table)
+        return own
+
+    table.read(types)
+    if stage or sides or table.csv is not None:
+        staged = workplace / "rows.parquet"
+        table.read(lambda scan: _write(joined(scan), staged))
+        frame = pl.scan_parquet(staged, glob=False)
+    else:
+        frame = joined(table.scan())
+    found = dict(frame.collect_schema())
+    return Raw(frame, found, _tags(found, sides, roles), sides, roles, table.name)
+
+
+def _write(frame: pl.LazyFrame, path: Path) -> None:
+    frame.sink_parquet(path, compression=COMPRESSION, row_group_size=_STAGE_GROUP, engine="streaming")
+
+
+def _sides(sources: Sources) -> Iterator[Side]:
+    given = (("users", sources.users, sources.roles.user), ("items", sources.items, sources.roles.item))
+    for name, spec, key in given:
+        if spec is not None and key is not None:
+            yield _side(name, spec, key)
+
+
+def _side(name: str, spec: TableSpec, key: str) -> Side:
+    table = open_table(spec)
+    rows = table.read(lambda scan: scan.drop(ROW).collect(engine="streaming"))
+    require_columns({key: f"the id of {name}"}, rows.columns, table.name)
+    require_id(key, rows.schema[key], table.name)
+    require_unique(rows, key, table.name)
+    return Side(name, key, table.name, rows)
+
+
+def _check(
+    own: pl.Schema, sides: Mapping[str, Side], wanted: Mapping[str, str], roles: Roles, table: Table
+) -> None:
+    """Check the columns of all tables against what is wanted of them."""
+    for side in sides.values():
+        require_columns({side.id: f"the id of {side.name}"}, own.names(), table.name)
+    _check_distinct(own, sides, wanted, table)
+    known = [name for name in own if name != ROW]
+    known += [name for side in sides.values() for name in side.rows.columns if name != side.id]
+    require_columns(wanted, known, table.name)
+    given = {role: name for role, name in roles.model_dump().items() if name is not None}
+    require_columns({name: f"the {role} role" for role, name in given.items()}, own.names(), table.name)
+    for role in ("user", "item"):
+        if role in given:
+            require_id(given[role], own[given[role]], table.name)
+    for side in sides.values():
+        require_same_key(side.id, (table.name, own[side.id]), (side.where, side.rows.schema[side.id]))
+
+
+def _check_distinct(
+    own: pl.Schema, sides: Mapping[str, Side], wanted: Mapping[str, str], table: Table
+) -> None:
+    holders: dict[str, str] = dict.fromkeys(own, table.name)
+    for side in sides.values():
+        for name in side.rows.columns:
+            if name != side.id and name in wanted and name in holders:
+                raise UserError(
+                    f"the column {name} is in {holders[name]} and in {side.where}", cure="rename it in one of them"
+                )
+            holders[name] = side.where
+
+
+def _join(scan: pl.LazyFrame, sides: Mapping[str, Side], wanted: list[str], table: Table) -> pl.LazyFrame:
+    """Put the columns of users and items beside each interaction; the order of rows is kept."""
+    own = scan.collect_schema()
+    frame = scan.select(ROW, *(name for name in wanted if name in own))
+    for side in sides.values():
+        columns = [name for name in side.rows.columns if name != side.id and name in wanted and name not in own]
+        if columns:
+            beside = side.rows.lazy().select(pl.col(side.id).cast(own[side.id]), *columns)
+            frame = frame.join(beside, on=side.id, how="left", maintain_order="left")
+    return frame.select(ROW, *wanted)
+
+
+def _tags(types: Mapping[str, pl.DataType], sides: Mapping[str, Side], roles: Roles) -> dict[str, frozenset[Tag]]:
+    tags: dict[str, frozenset[Tag]] = {}
+    for name in types:
+        tags[name] = frozenset({Tag.CONTEXT})
+        for side in sides.values():
+            if name != side.id and name in side.rows.columns:
+                tags[name] = frozenset({SIDES[side.name][0]})
+    for key, (side_tag, id_tag) in ((roles.user, SIDES["users"]), (roles.item, SIDES["items"])):
+        if key is not None:
+            tags[key] = frozenset({side_tag, id_tag})
+    if roles.time in tags:
+        tags[roles.time] |= {Tag.TIME}
+    return {name: found for name, found in tags.items() if name != ROW}

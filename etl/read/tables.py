@@ -1,0 +1,108 @@
+"""One raw table: found, checked, scanned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+import polars.exceptions as pe
+
+from core.dataset import ROW
+from core.errors import UserError
+from etl.engines.failures import brief, with_errno
+from etl.read import parquet_table
+from etl.read.csv_table import CsvFiles, open_csv
+from etl.read.paths import find, format_of, separator_of
+from etl.sources import TableSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A raw table on disk.
+
+    Attributes:
+        files: What it is made of, in order.
+        csv: How to read it when it is a CSV.
+    """
+
+    files: tuple[Path, ...]
+    csv: CsvFiles | None = field(default=None)
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return str(self.files[0]) if len(self.files) == 1 else f"{self.files[0]} and {len(self.files) - 1} more"
+
+    def scan(self, *, thorough: bool = False) -> pl.LazyFrame:
+        """A lazy frame with ROW first, NaN as null and encodings of strings undone.
+
+        Args:
+            thorough: Look at every row of a CSV to tell the types of its columns.
+        """
+        if self.csv is not None:
+            frame = self.csv.scan(ROW, thorough=thorough)
+        else:
+            frame = parquet_table.scan(self.files, ROW)
+        return tidy(frame)
+
+    def read(self, work: Callable[[pl.LazyFrame], T]) -> T:
+        """Do what needs the rows; where the files can't be read, tell which, and where.
+
+        A CSV whose later values contradict the types that its first rows told is read again, types from all rows.
+
+        Raises:
+            UserError: A file or a line is broken; names it.
+        """
+        if self.csv is not None and self.csv.short_lines():
+            self._raise_broken_line()
+        try:
+            try:
+                return work(self.scan())
+            except pe.PolarsError:
+                if self.csv is None:
+                    raise
+                self._raise_broken_line()
+                return work(self.scan(thorough=True))
+        except OSError as error:
+            raise with_errno(error) from error
+        except pe.PolarsError as error:
+            found = parquet_table.broken_file(self.files) if self.csv is None else None
+            raise found or UserError(f"the table can't be read ({brief(error)})", where=self.name) from error
+
+    def _raise_broken_line(self) -> None:
+        fault = self.csv.broken_line() if self.csv is not None else None
+        if fault is not None:
+            raise fault
+
+
+def open_table(spec: TableSpec) -> Table:
+    """Find and check the files of a table; no row is read.
+
+    Raises:
+        UserError: A file is missing, broken or unlike the others, or a column has another's name.
+    """
+    files = find(spec)
+    if format_of(spec, files) == "parquet":
+        return Table(files)
+    separator = separator_of(spec, files)
+    return Table(
+        files, open_csv(files, separator=separator, columns=spec.columns, dtypes=dict(spec.dtypes), nulls=spec.nulls)
+    )
+
+
+def tidy(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """NaN becomes null, and columns with encodings that engines treat differently become plain ones."""
+    changes = []
+    for name, dtype in frame.collect_schema().items():
+        if dtype.is_float():
+            changes.append(pl.col(name).fill_nan(None))
+        elif isinstance(dtype, pl.Categorical | pl.Enum):
+            changes.append(pl.col(name).cast(pl.String))
+        elif isinstance(dtype, pl.Decimal):
+            changes.append(pl.col(name).cast(pl.Float64))
+    return frame.with_columns(changes) if changes else frame

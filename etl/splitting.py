@@ -1,0 +1,201 @@
+"""Splits at work: a few cuts are learned from the ids and times, then every row finds its side on its own.
+
+The cuts are small (two numbers, or two for each user), so the split is part of the lazy plan and no list of rows
+is kept. Learning them takes user, time and row number of all rows into memory, nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from core.dataset import ROW, SPLIT, TIME
+from core.errors import UserError
+from etl.mix import below, mix64
+from etl.sources import Roles
+from etl.splits import (
+    ColumnSplit,
+    LeaveLastOutSplit,
+    NoSplit,
+    RandomSplit,
+    ShareSplit,
+    SplitSpec,
+    TimeSplit,
+    UserTimeSplit,
+)
+
+Assign = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""Adds the column SPLIT to a frame that has ROW, TIME and the role columns."""
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a split is learned from.
+
+    Attributes:
+        frame: All rows, with ROW, TIME and the raw columns.
+        roles: Which columns tell who and when.
+        seed: Of the run.
+        ordered: Joins must keep the order of rows.
+    """
+
+    frame: pl.LazyFrame
+    roles: Roles
+    seed: int
+    ordered: bool = True
+
+
+def learn(spec: SplitSpec, rows: Rows) -> Assign:
+    """Learn the cuts of a split.
+
+    Raises:
+        UserError: The split needs a role or a column that isn't there, or values that aren't named.
+    """
+    return _LEARNERS[type(spec)](spec, rows)
+
+
+def _none(_: NoSplit, __: Rows) -> Assign:
+    return lambda frame: frame.with_columns(pl.lit(0, pl.Int8).alias(SPLIT))
+
+
+def _random(spec: RandomSplit, rows: Rows) -> Assign:
+    hashed = mix64(ROW, rows.seed)
+    train = 1 - spec.valid - spec.test
+    # 1 - 0.1 - 0.1 is a little more than 0.8; a share of 0 must stay empty all the same.
+    first = pl.lit(value=False) if spec.valid + spec.test == 0 else hashed >= below(train)
+    second = pl.lit(value=False) if spec.test == 0 else hashed >= below(1 - spec.test)
+    return lambda frame: frame.with_columns(_sides(first, second))
+
+
+def _time(spec: TimeSplit, rows: Rows) -> Assign:
+    _need("time", rows.roles.time)
+    counted = rows.frame.group_by(TIME).len().sort(TIME).collect(engine="streaming")
+    before = counted.select(TIME, before=pl.col("len").cum_sum() - pl.col("len"))
+    total = int(counted["len"].sum())
+
+    def since(share: float) -> pl.Expr:
+        wanted = total - math.floor(total * share + _ROUNDING)
+        late = before.filter(pl.col("before") >= wanted)
+        if share == 0 or late.is_empty():
+            return pl.lit(value=False)
+        return pl.col(TIME) >= late.item(0, TIME)
+
+    return lambda frame: frame.with_columns(_sides(since(spec.valid + spec.test), since(spec.test)))
+
+
+def _user_time(spec: UserTimeSplit, rows: Rows) -> Assign:
+    def last(share: float) -> pl.Expr:
+        return (pl.col("n") * share + _ROUNDING).floor().cast(pl.Int64)
+
+    return _by_user(rows, last(spec.valid + spec.test), last(spec.test))
+
+
+def _leave_last_out(_: LeaveLastOutSplit, rows: Rows) -> Assign:
+    def last(count: int) -> pl.Expr:
+        return pl.when(pl.col("n") >= 3).then(count).otherwise(0)
+
+    return _by_user(rows, last(2), last(1))
+
+
+def _by_user(rows: Rows, both: pl.Expr, test: pl.Expr) -> Assign:
+    """Cut each user's rows, in order of time and row: the last `both` of n leave training, the last `test` judge."""
+    user = _need("user", rows.roles.user)
+    _need("time", rows.roles.time)
+    cuts = _user_cuts(rows.frame.select(user, TIME, ROW).collect(engine="streaming"), user, both, test)
+
+    def assign(frame: pl.LazyFrame) -> pl.LazyFrame:
+        order = "left" if rows.ordered else "none"
+        joined = frame.join(cuts.lazy(), on=user, how="left", maintain_order=order)
+        sides = _sides(_not_before("valid"), _not_before("test"))
+        return joined.with_columns(sides).drop(cuts.columns[1:])
+
+    return assign
+
+
+def _user_cuts(events: pl.DataFrame, user: str, both: pl.Expr, test: pl.Expr) -> pl.DataFrame:
+    """One row a user: TIME and ROW at which its validation and its test rows start, null where there are none."""
+    ordered = events.sort(user, TIME, ROW)
+    place = pl.int_range(pl.len()).over(user)
+    counted = ordered.with_columns(place=place, n=pl.len().over(user).cast(pl.Int64))
+    cuts = ordered.select(user).unique(maintain_order=True)
+    for side, count in (("valid", both), ("test", test)):
+        starts = counted.filter(pl.col("place") == pl.col("n") - count)
+        names = {TIME: f"{TIME}{side}", ROW: f"{ROW}{side}"}
+        cuts = cuts.join(starts.select(user, **{new: old for old, new in names.items()}), on=user, how="left")
+    return cuts
+
+
+def _not_before(side: str) -> pl.Expr:
+    time, row = pl.col(f"{TIME}{side}"), pl.col(f"{ROW}{side}")
+    late = (pl.col(TIME) > time) | ((pl.col(TIME) == time) & (pl.col(ROW) >= row))
+    return late.fill_null(value=False)
+
+
+def _column(spec: ColumnSplit, rows: Rows) -> Assign:
+    named = {value: side for side, values in enumerate((spec.train, spec.valid, spec.test)) for value in values}
+    dtype = rows.frame.select(spec.column).collect_schema()[spec.column]
+    found = rows.frame.select(pl.col(spec.column).unique()).collect(engine="streaming").to_series().sort()
+    key = {bool: pl.Boolean, int: pl.Int64, str: pl.String}[type(next(iter(named)))]
+    if any(type(value) is not type(next(iter(named))) for value in named) or not _comparable(dtype, key()):
+        raise UserError(
+            f"the column holds values of type {dtype}, the split names {', '.join(map(repr, named))}",
+            where=f"column {spec.column}",
+            cure="name the values as they are written in the data",
+        )
+    unnamed = [value for value in found.to_list() if value not in named]
+    if unnamed:
+        raise UserError(
+            f"the split doesn't say where rows with {unnamed[0]!r} go",
+            where=f"column {spec.column}",
+            cure="name the value under train, valid or test",
+        )
+    value = pl.col(spec.column).cast(key)
+    sides = [value.is_in([one for one, side in named.items() if side >= least]) for least in (1, 2)]
+    return lambda frame: frame.with_columns(_sides(*sides))
+
+
+def _comparable(dtype: pl.DataType, key: pl.DataType) -> bool:
+    return dtype == key or (dtype.is_integer() and key.is_integer())
+
+
+def _sides(leaves_training: pl.Expr, judges: pl.Expr) -> pl.Expr:
+    return (leaves_training.cast(pl.Int8) + judges.cast(pl.Int8)).alias(SPLIT)
+
+
+def _need(role: str, column: str | None) -> str:
+    if column is None:
+        raise UserError(
+            f"this split needs the {role} role",
+            where="etl.split",
+            cure=f"name its column in `data.roles.{role}`, or split by random",
+        )
+    return column
+
+
+def expects(spec: SplitSpec) -> tuple[str, ...]:
+    """The splits that must not be empty.
+
+    Example:
+        >>> expects(RandomSplit(valid=0, test=0.2))
+        ('train', 'test')
+    """
+    if isinstance(spec, ShareSplit):
+        return ("train", *(["valid"] if spec.valid else []), *(["test"] if spec.test else []))
+    if isinstance(spec, ColumnSplit):
+        return ("train", *(["valid"] if spec.valid else []), *(["test"] if spec.test else []))
+    return ("train",) if isinstance(spec, NoSplit) else ("train", "valid", "test")
+
+
+_LEARNERS: dict[type[SplitSpec], Callable[[Any, Rows], Assign]] = {
+    NoSplit: _none,
+    RandomSplit: _random,
+    TimeSplit: _time,
+    UserTimeSplit: _user_time,
+    LeaveLastOutSplit: _leave_last_out,
+    ColumnSplit: _column,
+}

@@ -1,0 +1,48 @@
+"""Progress of a lazy plan: rows are counted as they stream by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+
+from core.progress import progress
+from etl.engines.base import Engine
+
+
+@contextmanager
+def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) -> Iterator[pl.LazyFrame]:
+    """Give the frame again, with a bar that counts its rows while plans made of it run.
+
+    Only where the engine's plans may carry Python; elsewhere the bar shows the time alone. The callback is
+    declared to stream and to let filters and selections pass, so plans stay what they were.
+
+    Args:
+        frame: What a plan will be made of.
+        what: Shown beside the bar.
+        rows: Rows that will stream by, over all passes, when that is known.
+        engine: What will run the plan.
+
+    Example:
+        >>> from etl.engines import CpuEngine
+        >>> with counted(pl.LazyFrame({"a": [1, 2]}), "count", 2, CpuEngine()) as frame:
+        ...     frame.select("a").collect(engine="streaming").height
+        2
+    """
+    with progress(what, rows) as bar:
+        if not engine.ticks:
+            yield frame
+            return
+
+        def tick(rows_: pl.DataFrame) -> pl.DataFrame:
+            bar.advance(rows_.height)
+            return rows_
+
+        yield frame.map_batches(
+            tick,
+            streamable=True,
+            projection_pushdown=True,
+            predicate_pushdown=True,
+            validate_output_schema=False,
+        )
