@@ -23,7 +23,7 @@ class Value:
 
 
 class GraphBuilder(Protocol):
-    """Adds nodes to a graph; knows nothing of operators."""
+    """Adds nodes to a graph; knows nothing of operators. Attributes are plain values or numpy arrays (tensors)."""
 
     def op(self, kind: str, *inputs: Value, dtype: str, domain: str = "", **attributes: Any) -> Value:
         """Add the node `kind` with one output of element type `dtype`."""
@@ -38,8 +38,11 @@ def is_null(graph: GraphBuilder, value: Value) -> Value:
     """A bool: the value stands for null."""
     if value.dtype in {"float32", "float64"}:
         return graph.op("IsNaN", value, dtype="bool")
-    null = graph.constant("" if value.dtype == "string" else INT_NULL, value.dtype)
-    return graph.op("Equal", value, null, dtype="bool")
+    if value.dtype == "string":
+        # Opset 18 compares no strings; a vocabulary of the empty string does.
+        settings = {"keys_strings": [""], "values_int64s": [1], "default_int64": 0}
+        return cast_to(graph, graph.op("LabelEncoder", value, dtype="int64", domain="ai.onnx.ml", **settings), "bool")
+    return graph.op("Equal", value, graph.constant(INT_NULL, value.dtype), dtype="bool")
 
 
 def to_float(graph: GraphBuilder, value: Value) -> Value:

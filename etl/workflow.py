@@ -19,7 +19,7 @@ from etl.types import columns_of, dtype_of
 
 if TYPE_CHECKING:
     from etl.engines.base import Engine
-    from etl.spec import FeatureSpec
+    from etl.features import FeatureSpec
 
 Tags = Mapping[str, Iterable[Tag]]
 
@@ -78,20 +78,8 @@ class Workflow:
 
 
 def from_spec(features: Sequence[FeatureSpec], tags: Tags | None = None) -> Workflow:
-    """The workflow of a config's `features`.
-
-    Raises:
-        UserError: There is no feature, or one has no operator.
-    """
-    nodes = []
-    for number, feature in enumerate(features):
-        if not feature.ops:
-            cure = "add one, like categorify for ids or fill_missing for numbers"
-            raise UserError("the feature has no operator", where=f"etl.features.{number}", cure=cure)
-        nodes.append(reduce(rshift, feature.ops, select(feature.columns)))
-    if not nodes:
-        raise UserError("there are no features", where="etl.features", cure="list at least one")
-    return Workflow(*nodes, tags=tags)
+    """The workflow of a config's `features`: each stands beside the others, its operators one after another."""
+    return Workflow(*(reduce(rshift, feature.ops, select(feature.columns)) for feature in features), tags=tags)
 
 
 def require_model_inputs(fitted: Fitted) -> None:
