@@ -15,6 +15,14 @@ from serve.signature import NULLS, Array, Input, Signature, numpy_dtype
 
 POLARS = {"int64": pl.Int64, "float32": pl.Float32, "float64": pl.Float64, "string": pl.String}
 
+PLAIN: Mapping[str, tuple[type, ...]] = {
+    "int64": (int,),
+    "float32": (int, float),
+    "float64": (int, float),
+    "string": (str,),
+}
+"""What a plain value of an input may be in Python."""
+
 
 def encode(series: pl.Series, dtype: str) -> Array:
     """A raw column as the vector of an input: nulls become the value that stands for them.
@@ -26,9 +34,10 @@ def encode(series: pl.Series, dtype: str) -> Array:
         >>> encode(pl.Series("age", [30, None]), "float64").tolist()
         [30.0, nan]
     """
-    physical = series.to_physical() if series.dtype.is_temporal() else series
+    # As `etl.types.canonical` reads them: dates and times in microseconds.
+    timed = series.cast(pl.Datetime("us")) if series.dtype in {pl.Date, pl.Datetime} else series
     try:
-        cast = physical.cast(POLARS[dtype]).fill_null(NULLS[dtype])
+        cast = timed.cast(POLARS[dtype]).fill_null(NULLS[dtype])
     except pl.exceptions.PolarsError as error:
         message = f"the values cannot be read as {dtype} ({error})"
         raise UserError(message, where=series.name) from None
@@ -55,12 +64,11 @@ def parse(item: Input, value: Any) -> Array:
     """
     if value is None:
         return item.null
-    wanted = {"string": str, "int64": int, "float32": (int, float), "float64": (int, float)}[item.dtype]
     # A bool is an int in Python; as an age it is a mistake.
-    if not isinstance(value, wanted) or (isinstance(value, bool) and item.raw != "bool"):
+    if not isinstance(value, PLAIN[item.dtype]) or (isinstance(value, bool) and item.raw != "bool"):
         shown = {"string": "a text", "int64": "a whole number"}.get(item.dtype, "a number")
         raise UserError(f"the value must be {shown}, got {value!r}", where=item.name)
-    if item.dtype == "int64" and not INT_NULL <= value < -INT_NULL:
+    if isinstance(value, int) and item.dtype == "int64" and not INT_NULL <= value < -INT_NULL:
         raise UserError(f"the value does not fit 64 bits, got {value!r}", where=item.name)
     return np.array([value], dtype=numpy_dtype(item.dtype))
 

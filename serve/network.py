@@ -129,7 +129,7 @@ def _move_large(model: onnx_ir.Model, data: DataFile) -> None:
         if tensor is None or tensor.nbytes < LARGE:
             continue
         offset, length = data.append(tensor.numpy())
-        name, shape = str(value.name), onnx_ir.Shape(tensor.shape)
+        name, shape = str(value.name), onnx_ir.Shape(tensor.numpy().shape)
         value.const_value = onnx_ir.ExternalTensor(data.name, offset, length, tensor.dtype, shape=shape, name=name)
 
 

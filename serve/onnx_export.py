@@ -88,7 +88,8 @@ def _front(transform: Transform, inputs: tuple[Input, ...], features: Features) 
     """The workflow's graph, closed by the two tensors that the network takes."""
     graph = OnnxGraph()
     values = {item.name: graph.input(item.name, item.dtype) for item in inputs}
-    made = transform.onnx(graph, values, columns=(*features.categorical, *features.continuous))
+    columns = (*features.categorical, *features.continuous)
+    made = transform.onnx(graph, values, columns=columns) if columns else {}
     rows = _row_count(graph, list(values.values()))
     ids = _stack(graph, [made[name] for name in features.categorical], rows, "int64")
     dense = _stack(graph, [made[name] for name in features.continuous], rows, "float32")
@@ -96,7 +97,9 @@ def _front(transform: Transform, inputs: tuple[Input, ...], features: Features) 
 
 
 def _row_count(graph: OnnxGraph, inputs: Sequence[Value]) -> Value:
-    """[1, B] as a shape, where B is the greatest length among the inputs."""
+    """[1, B] as a shape, where B is the greatest length among the inputs, 1 without any."""
+    if not inputs:
+        return graph.constant([1, 1], "int64")
     lengths = [graph.op("Shape", value, dtype="int64") for value in inputs]
     greatest = graph.op("Max", *lengths, dtype="int64")
     return graph.op("Concat", graph.constant([1], "int64"), greatest, dtype="int64", axis=0)

@@ -1,0 +1,54 @@
+"""The items of a bundle, ready to be shown and to be ranked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from serve.bundle import ITEMS, VECTOR, Bundle
+from serve.columns import encode, features_of
+from serve.signature import Array, Signature
+
+
+class Catalogue:
+    """Items by their row in items.parquet.
+
+    Args:
+        frame: Raw item columns, one row an item.
+        inputs: The item columns of the models as vectors over all rows, by name.
+        id_column: The raw item id.
+        title_column: What to show, or None.
+    """
+
+    def __init__(
+        self, frame: pl.DataFrame, inputs: dict[str, Array], id_column: str, title_column: str | None
+    ) -> None:
+        self._frame, self._inputs = frame, inputs
+        self._id, self._title = id_column, title_column
+
+    @classmethod
+    def read(cls, bundle: Bundle) -> Catalogue:
+        """Read a bundle's items: the columns are encoded once, a request only gathers rows of them."""
+        frame = bundle.table(ITEMS, [name for name in bundle.columns(ITEMS) if name != VECTOR])
+        wanted = features_of(tuple(bundle.signatures.values()), "item")
+        inputs = {item.name: encode(frame[item.name], item.dtype) for item in wanted.values() if item.name in frame}
+        return cls(frame, inputs, str(bundle.roles.item), bundle.roles.title)
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def show(self, row: int) -> tuple[int | str, str, dict[str, Any]]:
+        """Raw id, title and raw columns of an item."""
+        columns = self._frame.row(row, named=True)
+        title = columns.get(self._title) if self._title else None
+        return columns[self._id], str(columns[self._id] if title is None else title), columns
+
+    def columns_for(self, signature: Signature, rows: Array) -> dict[str, Array]:
+        """The item inputs of a model for some rows; one that no item knows is null."""
+        held = self._inputs
+        return {
+            item.name: np.take(held[item.name], rows) if item.name in held else item.null
+            for item in signature.of_side("item")
+        }

@@ -1,0 +1,170 @@
+"""The export stage: a data set and trained models in, a bundle out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+
+from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
+from core.files import hash_file, write_json
+from core.schema import Tag
+from serve import bundle as layout
+from serve.golden import run_module, vector_column, with_scores, with_vectors
+from serve.index import build_index
+from serve.onnx_export import export_model
+from serve.parts import Parts, TrainedRetriever, load_parts
+from serve.signature import Array, Signature
+from serve.spec import ExportSpec
+
+PACKAGES = ("gyrfalcon", "torch", "onnx", "onnxruntime", "polars", "faiss-cpu", "numpy")
+
+
+def export_bundle(
+    dataset: Dataset, train_dir: Path, spec: ExportSpec, out: Path, *, metrics: dict[str, Any], config: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a bundle; its manifest comes last, so a directory without one is not a bundle.
+
+    Args:
+        dataset: What the ETL wrote.
+        train_dir: Holds `ranker/`, `retriever/` or both.
+        spec: What the bundle holds.
+        out: An empty directory, or one to be made.
+        metrics: What evaluation found; kept in the manifest without its curves.
+        config: The resolved config; kept in the manifest.
+
+    Returns:
+        Figures: seconds of each part, bytes, and what is known of the index.
+
+    Raises:
+        UserError: There is no trained model.
+    """
+    return write_bundle(load_parts(dataset, train_dir), spec, out, metrics=metrics, config=config)
+
+
+def write_bundle(
+    parts: Parts, spec: ExportSpec, out: Path, *, metrics: dict[str, Any], config: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a bundle of parts that are already loaded; as `export_bundle`."""
+    out.mkdir(parents=True, exist_ok=True)
+    start = perf_counter()
+    signatures = _write_models(parts, out)
+    models_seconds = perf_counter() - start
+    index = _write_entities(parts, spec, out) if parts.dataset.has_entities else None
+    _write_schema(parts, signatures, out)
+    contents = {
+        "models": _describe_models(parts),
+        "candidates": spec.candidates,
+        "index": index,
+        "golden_rows": _write_golden(parts, spec, signatures, out),
+        "metrics": {name: value for name, value in metrics.items() if name != "curves"},
+        "config": config,
+    }
+    size = _write_manifest(parts.dataset, contents, out)
+    seconds = {"models": models_seconds, "total": perf_counter() - start}
+    return {"seconds": seconds, "bytes": size, "index": index, "golden_rows": contents["golden_rows"]}
+
+
+def _write_manifest(dataset: Dataset, contents: Mapping[str, Any], out: Path) -> int:
+    """Describe the files that are there: the sum of their bytes."""
+    files = layout.describe_files(out)
+    data = {"manifest_sha256": hash_file(dataset.path / "manifest.json"), "rows": dataset.manifest().get("rows")}
+    head = {"kind": layout.KIND, "version": layout.VERSION}
+    write_json(out / layout.MANIFEST, {**head, **contents, "files": files, "data": data, "versions": _versions()})
+    return sum(entry["bytes"] for entry in files.values())
+
+
+def _write_models(parts: Parts, out: Path) -> dict[str, Signature]:
+    signatures = {}
+    if parts.ranker:
+        file, ranker = out / f"{layout.RANKER}.onnx", parts.ranker
+        signatures[layout.RANKER] = export_model(file, parts.fitted, ranker.module, ranker.features, output="score")
+    if parts.retriever:
+        file, retriever = out / f"{layout.RETRIEVER}.onnx", parts.retriever
+        module, features = retriever.query_module, retriever.user_features
+        width = run_module(module, _features(parts, "user").head(1), features).shape[1]
+        signatures[layout.RETRIEVER] = export_model(
+            file, parts.fitted, module, features, output="vector", width=width
+        )
+    return signatures
+
+
+def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any] | None:
+    """Items, users and what they have seen; with a retriever also vectors and the index over them."""
+    dataset = parts.dataset
+    pl.read_parquet(dataset.entity_file("users")).write_parquet(out / layout.USERS)
+    items = pl.read_parquet(dataset.entity_file("items"))
+    seen = (
+        pl.scan_parquet(dataset.interactions_file)
+        .select(
+            pl.col(USER_INDEX).cast(pl.UInt32).alias(layout.USER_ROW),
+            pl.col(ITEM_INDEX).cast(pl.UInt32).alias(layout.ITEM_ROW),
+        )
+        .unique()
+        .sort(layout.USER_ROW, layout.ITEM_ROW)
+    )
+    seen.collect().write_parquet(out / layout.SEEN)
+    figures = None
+    if parts.retriever:
+        vectors_ND, queries_BD = _vectors(parts, parts.retriever, spec.index.queries)
+        index, built = build_index(vectors_ND, queries_BD, spec.index)
+        index.write(out / layout.INDEX)
+        items = items.with_columns(vector_column(vectors_ND))
+        figures = built.to_json()
+    items.write_parquet(out / layout.ITEMS)
+    return figures
+
+
+def _vectors(parts: Parts, retriever: TrainedRetriever, queries: int) -> tuple[Array, Array]:
+    """Vectors of all items, and of some users spread over all: recall is measured on real queries."""
+    users = _features(parts, "user")
+    some = users.gather_every(max(1, len(users) // queries)).head(queries)
+    vectors = run_module(retriever.item_module, _features(parts, "item"), retriever.item_features)
+    return vectors, run_module(retriever.query_module, some, retriever.user_features)
+
+
+def _features(parts: Parts, side: str) -> pl.DataFrame:
+    return pl.read_parquet(parts.dataset.features_file(side))
+
+
+def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signature], out: Path) -> int:
+    raw = pl.read_parquet(parts.dataset.sample_file).head(spec.golden_rows)
+    wanted = dict.fromkeys(name for signature in signatures.values() for name in signature.names)
+    golden = raw.select(list(wanted)) if wanted else raw
+    if parts.ranker:
+        golden = with_scores(golden, raw, parts.fitted, parts.ranker.module, parts.ranker.features)
+    if parts.retriever:
+        module, features = parts.retriever.query_module, parts.retriever.user_features
+        golden = with_vectors(golden, raw, parts.fitted, module, features)
+    golden.write_parquet(out / layout.GOLDEN)
+    return len(golden)
+
+
+def _write_schema(parts: Parts, signatures: Mapping[str, Signature], out: Path) -> None:
+    raw = parts.dataset.raw_schema()
+    user, item = raw.first(Tag.USER_ID), raw.first(Tag.ITEM_ID)
+    title = parts.dataset.manifest().get("title")
+    roles = layout.Roles(user.name if user else None, item.name if item else None, title)
+    models = {name: signature.to_json() for name, signature in signatures.items()}
+    write_json(out / layout.SCHEMA, {"version": layout.VERSION, "models": models, "roles": asdict(roles)})
+
+
+def _describe_models(parts: Parts) -> dict[str, Any]:
+    trained = {layout.RANKER: parts.ranker, layout.RETRIEVER: parts.retriever}
+    return {name: model.spec.model_dump(mode="json") for name, model in trained.items() if model}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

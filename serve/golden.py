@@ -1,0 +1,81 @@
+"""Golden rows: raw rows with what the trained torch models gave for them, through Polars and not through ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import polars as pl
+import torch
+
+from serve.bundle import SCORE, VECTOR
+from serve.signature import Array
+from train.batch import Batch, Features
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ROWS = 8192
+"""Rows that one forward pass takes: bounds the memory."""
+
+
+class FrameTransform(Protocol):
+    """What the golden rows need of a fitted workflow (`etl.workflow.Fitted`)."""
+
+    def transform(
+        self, frame: pl.LazyFrame, columns: Sequence[str] | None = None, keep: Sequence[str] = ()
+    ) -> pl.LazyFrame:
+        """The workflow's outputs for raw rows, in their order."""
+        ...
+
+
+def batch_of(frame: pl.DataFrame, features: Features) -> Batch:
+    """Transformed columns as a batch.
+
+    Example:
+        >>> frame = pl.DataFrame({"id": [1, 2], "x": [0.5, 1.0]})
+        >>> batch_of(frame, Features(("id",), (3,), ("x",))).ids_BF.tolist()
+        [[1], [2]]
+    """
+    ids = frame.select(features.categorical).to_numpy().astype(np.int64).reshape(len(frame), -1)
+    dense = frame.select(features.continuous).to_numpy().astype(np.float32).reshape(len(frame), -1)
+    return Batch(torch.from_numpy(ids), torch.from_numpy(dense))
+
+
+def run_module(module: nn.Module, frame: pl.DataFrame, features: Features, *, sigmoid: bool = False) -> Array:
+    """What a module gives for transformed rows: float32 [rows] or [rows, width]."""
+    outputs: list[Array] = []
+    with torch.inference_mode():
+        for start in range(0, len(frame), ROWS):
+            out = module(batch_of(frame.slice(start, ROWS), features))
+            outputs.append((torch.sigmoid(out) if sigmoid else out).numpy())
+    return np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
+
+
+def with_scores(
+    golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, module: nn.Module, features: Features
+) -> pl.DataFrame:
+    """Add the ranker's scores for the raw rows."""
+    outputs = _transformed(raw, transform, features)
+    scores = run_module(module, outputs, features, sigmoid=True)
+    return golden.with_columns(pl.Series(SCORE, scores, dtype=pl.Float32))
+
+
+def with_vectors(
+    golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, module: nn.Module, features: Features
+) -> pl.DataFrame:
+    """Add the query vectors for the raw rows."""
+    vectors = run_module(module, _transformed(raw, transform, features), features)
+    return golden.with_columns(vector_column(vectors))
+
+
+def vector_column(vectors_ND: Array) -> pl.Series:
+    """Vectors as one column of fixed-length arrays."""
+    vectors_ND = np.ascontiguousarray(vectors_ND, dtype=np.float32)
+    return pl.Series(VECTOR, vectors_ND, dtype=pl.Array(pl.Float32, vectors_ND.shape[1]))
+
+
+def _transformed(raw: pl.DataFrame, transform: FrameTransform, features: Features) -> pl.DataFrame:
+    columns = (*features.categorical, *features.continuous)
+    return transform.transform(raw.lazy(), columns=columns).collect()

@@ -1,0 +1,94 @@
+"""What goes into a bundle: the data set, its fitted workflow and the trained models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from core.dataset import Dataset
+from core.errors import UserError
+from core.spec import Spec
+from serve.bundle import RANKER, RETRIEVER
+from train.batch import Features
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from etl.fitted import Fitted
+
+
+class TrainedRanker(Protocol):
+    """What the export needs of `train.ranker.Ranker`."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Batch -> logit_B, in evaluation mode."""
+        ...
+
+    @property
+    def features(self) -> Features:
+        """What it reads."""
+        ...
+
+    @property
+    def spec(self) -> Spec:
+        """Its settings."""
+        ...
+
+
+class TrainedRetriever(Protocol):
+    """What the export needs of `train.retriever.Retriever`."""
+
+    @property
+    def query_module(self) -> nn.Module:
+        """User features -> vector_BD."""
+        ...
+
+    @property
+    def item_module(self) -> nn.Module:
+        """Item features -> vector_BD."""
+        ...
+
+    @property
+    def user_features(self) -> Features:
+        """What the query side reads."""
+        ...
+
+    @property
+    def item_features(self) -> Features:
+        """What the item side reads."""
+        ...
+
+    @property
+    def spec(self) -> Spec:
+        """Its settings."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a bundle is made of; at least one of the models is there."""
+
+    dataset: Dataset
+    fitted: Fitted
+    ranker: TrainedRanker | None
+    retriever: TrainedRetriever | None
+
+
+def load_parts(dataset: Dataset, train_dir: Path) -> Parts:
+    """Read the workflow and what was trained: `train_dir` holds `ranker/`, `retriever/` or both.
+
+    Raises:
+        UserError: Neither is there.
+    """
+    from etl.fitted import Fitted
+    from train.ranker import load_ranker
+    from train.retriever import load_retriever
+
+    found = {name: train_dir / name for name in (RANKER, RETRIEVER) if (train_dir / name / "model.json").exists()}
+    if not found:
+        raise UserError("there is no trained model here", where=str(train_dir), cure="run the train stage first")
+    ranker = load_ranker(found[RANKER]) if RANKER in found else None
+    retriever = load_retriever(found[RETRIEVER]) if RETRIEVER in found else None
+    return Parts(dataset, Fitted.load(dataset.workflow_dir), ranker, retriever)

@@ -1,0 +1,171 @@
+"""Requests and answers of the Open Inference protocol (KServe v2) with its binary tensor extension.
+
+A body is a JSON head, and behind it the raw bytes of those tensors whose `parameters` say `binary_data_size`;
+the header `Inference-Header-Content-Length` says where the head ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import UserError
+from core.suggest import did_you_mean
+from serve.signature import Array, Input, Signature
+from serve.tensors import DATATYPES, check_shape, from_bytes, from_json, to_bytes, to_json
+
+HEAD_LENGTH = "inference-header-content-length"
+MODEL_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """A checked request.
+
+    Attributes:
+        id: The client's name for it, given back.
+        columns: Every input of the model by name.
+        rows: Length of the answer.
+        binary: Whether the output goes back as raw bytes.
+    """
+
+    id: str | None
+    columns: Mapping[str, Array]
+    rows: int
+    binary: bool
+
+
+@dataclass(frozen=True)
+class InferResponse:
+    """An answer on the wire: the body, and where its JSON head ends when raw bytes follow."""
+
+    body: bytes
+    head_length: int | None
+
+
+def parse_request(body: bytes, head_length: str | None, signature: Signature) -> InferRequest:
+    """Read a request.
+
+    Args:
+        body: The whole body.
+        head_length: The header `Inference-Header-Content-Length`, when it was given.
+        signature: Of the model that is asked.
+
+    Raises:
+        UserError: The request is malformed or does not fit the model.
+    """
+    head_bytes, rest = _split(body, head_length)
+    head = parse_object(head_bytes)
+    inputs = head.get("inputs")
+    if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
+        raise UserError("the request must hold a list `inputs` of objects")
+    known = {item.name: item for item in signature.inputs}
+    columns: dict[str, Array] = {}
+    for each in inputs:
+        item = _known(each, known)
+        if item.name in columns:
+            raise UserError("the input is given twice", where=item.name)
+        columns[item.name], rest = _read(item, each, rest)
+    if rest:
+        raise UserError(f"{len(rest)} bytes follow behind the last input")
+    identity = head.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise UserError("`id` must be a text")
+    return InferRequest(identity, columns, signature.check(columns), _wants_binary(head, signature))
+
+
+def format_response(name: str, request: InferRequest, signature: Signature, values: Array) -> InferResponse:
+    """Write the answer."""
+    output: dict[str, Any] = {"name": signature.output, "datatype": "FP32", "shape": list(values.shape)}
+    raw = to_bytes(values) if request.binary else b""
+    if request.binary:
+        output["parameters"] = {"binary_data_size": len(raw)}
+    else:
+        output["data"] = to_json(values)
+    head: dict[str, Any] = {"model_name": name, "model_version": MODEL_VERSION, "outputs": [output]}
+    if request.id is not None:
+        head["id"] = request.id
+    text = json.dumps(head).encode()
+    return InferResponse(text + raw, len(text) if request.binary else None)
+
+
+def describe_model(name: str, signature: Signature) -> dict[str, Any]:
+    """Metadata of a model; -1 is a free dimension."""
+    inputs = [{"name": item.name, "datatype": DATATYPES[item.dtype], "shape": [-1]} for item in signature.inputs]
+    shape = [-1, signature.width] if signature.width else [-1]
+    outputs = [{"name": signature.output, "datatype": "FP32", "shape": shape}]
+    head = {"name": name, "versions": [MODEL_VERSION], "platform": "onnxruntime_onnx"}
+    return {**head, "inputs": inputs, "outputs": outputs}
+
+
+def parse_object(text: bytes) -> dict[str, Any]:
+    """Bytes as a JSON object.
+
+    Raises:
+        UserError: They are not JSON, or not an object.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"the body is not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise UserError("the body must be a JSON object")
+    return value
+
+
+def _split(body: bytes, head_length: str | None) -> tuple[bytes, bytes]:
+    if head_length is None:
+        return body, b""
+    if not head_length.isascii() or not head_length.isdigit() or int(head_length[:19]) > len(body):
+        raise UserError(f"the header {HEAD_LENGTH} must be a length within the body, got {head_length!r}")
+    return body[: int(head_length)], body[int(head_length) :]
+
+
+def _known(given: Mapping[str, Any], known: Mapping[str, Input]) -> Input:
+    name = given.get("name")
+    if not isinstance(name, str) or name not in known:
+        raise UserError(f"the model has no input {name!r}", cure=did_you_mean(name, known))
+    return known[name]
+
+
+def _read(item: Input, given: Mapping[str, Any], rest: bytes) -> tuple[Array, bytes]:
+    """One input of the request, and the bytes that are left behind it."""
+    if given.get("datatype") != DATATYPES[item.dtype]:
+        wanted = DATATYPES[item.dtype]
+        raise UserError(f"the datatype must be {wanted}, got {given.get('datatype')!r}", where=item.name)
+    length = check_shape(item, given.get("shape"))
+    parameters = given.get("parameters") or {}
+    if not isinstance(parameters, dict) or "shared_memory_region" in parameters:
+        raise UserError("the parameters cannot be used; shared memory is not offered", where=item.name)
+    size = parameters.get("binary_data_size")
+    if size is None:
+        return from_json(item, length, given.get("data")), rest
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
+        message = f"binary_data_size must be a length within the body, got {size!r}; {len(rest)} bytes are left"
+        raise UserError(message, where=item.name)
+    return from_bytes(item, length, rest[:size]), rest[size:]
+
+
+def _wants_binary(head: Mapping[str, Any], signature: Signature) -> bool:
+    """Whether the output goes back as bytes: the output's own word counts before the request's."""
+    outputs = head.get("outputs") or []
+    if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
+        raise UserError("`outputs` must be a list of objects")
+    wishes = [_parameters(head).get("binary_data_output", False)]
+    for each in outputs:
+        if each.get("name") != signature.output:
+            raise UserError(f"the model has no output {each.get('name')!r}", cure=f"it has {signature.output}")
+        parameters = _parameters(each)
+        if parameters.keys() & {"classification", "shared_memory_region"}:
+            raise UserError("neither classification nor shared memory is offered", where=signature.output)
+        wishes.append(parameters.get("binary_data", wishes[0]))
+    return bool(wishes[-1])
+
+
+def _parameters(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = value.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise UserError("`parameters` must be an object")
+    return parameters
