@@ -26,21 +26,7 @@ from numpy.typing import NDArray
 
 BLOCK = 131_072
 """Rows of a block: the unit of seeding and of a Parquet row group."""
-COUNT_CEILINGS = (
-    5_000,
-    250_000,
-    60_000,
-    900,
-    2_000_000,
-    400_000,
-    50_000,
-    6_000,
-    30_000,
-    12,
-    250,
-    4_000,
-    7_000,
-)
+COUNT_CEILINGS = (5_000, 250_000, 60_000, 900, 2_000_000, 400_000, 50_000, 6_000, 30_000, 12, 250, 4_000, 7_000)
 COUNT_POWERS = (-4, -8, -4, -8, -16, -8, -4, -8, -8, -2, -4, -2, -4)
 COUNT_NULLS = (0.45, 0.0, 0.21, 0.22, 0.03, 0.22, 0.04, 0.0, 0.04, 0.45, 0.04, 0.76, 0.22)
 CARDINALITIES = (
@@ -48,33 +34,9 @@ CARDINALITIES = (
     27, 14_992, 300_000, 10, 5_652, 2_173, 4, 300_000, 18, 15, 286_181, 105, 142_572,
 )  # fmt: skip
 ID_POWERS = (
-    -8,
-    -16,
-    -8,
-    -8,
-    -4,
-    -8,
-    -16,
-    -4,
-    2,
-    -16,
-    -16,
-    -8,
-    -16,
-    -8,
-    -16,
-    -8,
-    4,
-    -16,
-    -16,
-    2,
-    -8,
-    -8,
-    -8,
-    -16,
-    -8,
-    -16,
-)
+    -8, -16, -8, -8, -4, -8, -16, -4, 2, -16, -16, -8, -16,
+    -8, -16, -8, 4, -16, -16, 2, -8, -8, -8, -16, -8, -16,
+)  # fmt: skip
 ID_NULLS = (0.0, 0.0, 0.03, 0.03, 0.0, 0.12) + (0.0,) * 12 + (0.44, 0.44, 0.03, 0.76, 0.0, 0.03, 0.44, 0.44)
 LEARNABLE = 20_000
 """Cardinality up to which ids take part in the pairwise term: one pass over a few million rows can learn it."""
@@ -132,9 +94,7 @@ class ClickModel:
         count_weights = rng.normal(0.0, (0.28, 0.12), (len(COUNT_CEILINGS), 2)).astype(np.float32)
         id_weights = tuple(_weights(rng, learnable=each <= LEARNABLE) for each in CARDINALITIES)
         bare = cls(seed, cardinalities, count_weights, id_weights, 0.0)
-        return cls(
-            seed, cardinalities, count_weights, id_weights, _intercept(bare._draw(_stream(seed, _PILOT)))
-        )
+        return cls(seed, cardinalities, count_weights, id_weights, _intercept(bare._draw(_stream(seed, _PILOT))))
 
     def block(self, number: int) -> Block:
         """Draw the rows `number * BLOCK` to `(number + 1) * BLOCK`."""

@@ -57,9 +57,7 @@ class Figures:
     bayes_logloss: float
 
 
-def criteo_like(
-    out: Path, rows: int, seed: int, *, scale: float = 1.0, threads: int | None = None
-) -> Figures:
+def criteo_like(out: Path, rows: int, seed: int, *, scale: float = 1.0, threads: int | None = None) -> Figures:
     """Write `part-*.parquet` and `about.json` into the directory `out`, which appears whole or not at all.
 
     Args:
@@ -78,9 +76,7 @@ def criteo_like(
         raise UserError(f"scale must be above 0 and at most {MAX_SCALE:g}, got {scale}", where="criteo-like")
     model = ClickModel.of(seed=seed, scale=scale)
     with new_directory(out) as folder:
-        figures = _figures(
-            _write_parts(model, folder, rows, threads or os.cpu_count() or 1), rows, seed, scale
-        )
+        figures = _figures(_write_parts(model, folder, rows, threads or os.cpu_count() or 1), rows, seed, scale)
         write_json(folder / "about.json", asdict(figures))
     auc, loss, share = figures.bayes_auc, figures.bayes_logloss, figures.positives
     log.get("generate").info("clicks %.1f %%; the truth has AUC %.4f, log loss %.4f", 100 * share, auc, loss)
@@ -92,7 +88,7 @@ def _write_parts(model: ClickModel, folder: Path, rows: int, threads: int) -> Hi
     stop = Event()
     with progress("generate", rows) as bar, ThreadPoolExecutor(threads) as pool:
         parts = [
-            pool.submit(_write_part, model, folder, first, min(first + PART, rows), bar.advance, stop)
+            pool.submit(_write_part, model, folder, range(first, min(first + PART, rows)), bar.advance, stop)
             for first in range(0, rows, PART)
         ]
         try:
@@ -104,19 +100,15 @@ def _write_parts(model: ClickModel, folder: Path, rows: int, threads: int) -> Hi
             raise
 
 
-def _write_part(
-    model: ClickModel, folder: Path, first: int, end: int, tick: Callable[[int], None], stop: Event
-) -> Histogram:
+def _write_part(model: ClickModel, folder: Path, part: range, tick: Callable[[int], None], stop: Event) -> Histogram:
     import pyarrow.parquet as pq
 
     seen = _nothing()
-    with pq.ParquetWriter(
-        folder / f"part-{first // PART:05d}.parquet", _schema(), compression="zstd"
-    ) as writer:
-        for start in range(first, end, BLOCK):
+    with pq.ParquetWriter(folder / f"part-{part.start // PART:05d}.parquet", _schema(), compression="zstd") as writer:
+        for start in part[::BLOCK]:
             if stop.is_set():
                 break
-            rows = min(BLOCK, end - start)
+            rows = min(BLOCK, part.stop - start)
             block = model.block(start // BLOCK)
             writer.write_table(_table(block).slice(0, rows), row_group_size=BLOCK)
             seen += _tally(block, rows)
@@ -148,9 +140,7 @@ def _tally(block: Block, rows: int) -> Histogram:
     edge = LARGEST_LOGIT - 0.5 / BINS_PER_LOGIT
     bin_B = ((np.clip(block.logit_B[:rows], -edge, edge) + LARGEST_LOGIT) * BINS_PER_LOGIT).astype(np.int64)
     width = 2 * LARGEST_LOGIT * BINS_PER_LOGIT
-    return np.bincount(block.label_B[:rows].astype(np.int64) * width + bin_B, minlength=2 * width).reshape(
-        2, width
-    )
+    return np.bincount(block.label_B[:rows].astype(np.int64) * width + bin_B, minlength=2 * width).reshape(2, width)
 
 
 def _figures(seen: Histogram, rows: int, seed: int, scale: float) -> Figures:

@@ -125,7 +125,4 @@ def _interactions(rng: np.random.Generator, genre: np.ndarray, heart: np.ndarray
 
 
 def _with_nulls(rng: np.random.Generator, values: np.ndarray, share: float) -> list[int | None]:
-    return [
-        None if gone else int(value)
-        for value, gone in zip(values, rng.random(len(values)) < share, strict=True)
-    ]
+    return [None if gone else int(value) for value, gone in zip(values, rng.random(len(values)) < share, strict=True)]

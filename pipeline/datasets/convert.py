@@ -33,9 +33,7 @@ def ml_100k(members: Mapping[str, bytes], out: Path) -> None:
     users = _table(members[f"{ML_100K}.user"]).with_columns(
         pl.col("user_id").cast(number), pl.col("age").cast(pl.Int32)
     )
-    _write(
-        {"interactions": ratings, "users": users, "items": _films(_table(members[f"{ML_100K}.item"]))}, out
-    )
+    _write({"interactions": ratings, "users": users, "items": _films(_table(members[f"{ML_100K}.item"]))}, out)
 
 
 def _films(raw: pl.DataFrame) -> pl.DataFrame:
@@ -46,9 +44,7 @@ def _films(raw: pl.DataFrame) -> pl.DataFrame:
     return raw.select(
         pl.col("item_id").cast(pl.Int64),
         title.str.replace(r"\s*\(\d{4}\)$", "").replace("unkonwn", "unknown").alias("title"),
-        pl.coalesce(pl.col("release_year").cast(pl.Int32, strict=False), year.cast(pl.Int32)).alias(
-            "release_year"
-        ),
+        pl.coalesce(pl.col("release_year").cast(pl.Int32, strict=False), year.cast(pl.Int32)).alias("release_year"),
         pl.col("class").str.split(" ").list.first().alias("genre"),
         pl.col("class"),
     )
@@ -67,9 +63,7 @@ def _table(data: bytes) -> pl.DataFrame:
     """Read tab-separated text under a header of `name:type`, all columns as strings, "" as null."""
     import polars as pl
 
-    frame = pl.read_csv(
-        io.BytesIO(data), separator="\t", quote_char=None, infer_schema=False, encoding="utf8"
-    )
+    frame = pl.read_csv(io.BytesIO(data), separator="\t", quote_char=None, infer_schema=False, encoding="utf8")
     return frame.rename({name: name.split(":")[0] for name in frame.columns})
 
 

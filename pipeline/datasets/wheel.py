@@ -139,8 +139,6 @@ def _unpack(file: Path, members: Sequence[str]) -> Mapping[str, bytes]:
             if name not in sizes:
                 raise UserError(f"there is no {name!r} in it", where=file.name)
             if sizes[name] > MAX_MEMBER:
-                raise UserError(
-                    f"{name!r} unpacks to {sizes[name]} bytes, at most {MAX_MEMBER}", where=file.name
-                )
+                raise UserError(f"{name!r} unpacks to {sizes[name]} bytes, at most {MAX_MEMBER}", where=file.name)
             content[name] = archive.read(name)
     return content

@@ -1,0 +1,69 @@
+"""What a measure is called, and which way is better."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure.
+
+    Attributes:
+        label: Its name on the page.
+        note: Which way is better, in words; "" where neither is.
+        sign: 1 when higher is better, -1 when lower is, 0 when neither; `target` overrules it.
+        target: The best value, for measures that can be too high and too low.
+    """
+
+    label: str
+    note: str = ""
+    sign: int = 0
+    target: float | None = None
+
+    def merit(self, value: float) -> float | None:
+        """A number that grows with how good the value is; None where no value is better than another."""
+        if math.isnan(value) or (self.sign == 0 and self.target is None):
+            return None
+        return self.sign * value if self.target is None else -abs(value - self.target)
+
+
+def _higher(label: str) -> Measure:
+    return Measure(label, "higher is better", 1)
+
+
+def _lower(label: str) -> Measure:
+    return Measure(label, "lower is better", -1)
+
+
+MEASURES = {
+    "auc": _higher("AUC"),
+    "gauc": _higher("Grouped AUC"),
+    "grouped_auc": _higher("Grouped AUC"),
+    "logloss": _lower("Log loss"),
+    "normalised_entropy": _lower("Normalised entropy"),
+    "calibration": Measure("Calibration", "best at 1", target=1.0),
+    "ece": _lower("Calibration error"),
+    "expected_calibration_error": _lower("Calibration error"),
+    "accuracy": _higher("Accuracy"),
+    "recall": _higher("Recall"),
+    "precision": _higher("Precision"),
+    "ndcg": _higher("NDCG"),
+    "hr": _higher("Hit rate"),
+    "mrr": _higher("MRR"),
+    "map": _higher("MAP"),
+    "coverage": Measure("Coverage", "share of the catalogue"),
+}
+
+
+def measure(name: str) -> Measure:
+    """The measure of a name such as `auc` or `recall@10`; an unknown one is shown as it is, without a judgement.
+
+    Example:
+        >>> measure("ndcg@10").label
+        'NDCG@10'
+    """
+    base, at, k = name.partition("@")
+    known = MEASURES.get(base)
+    return Measure(known.label + at + k, known.note, known.sign, known.target) if known else Measure(name)

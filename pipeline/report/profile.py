@@ -1,0 +1,85 @@
+"""The raw columns: what each holds, how much of it is missing, and how much was new after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.schema import Schema, Tag
+from pipeline.report.axes import short
+from pipeline.report.files import Run
+from pipeline.report.plots import box, spark
+from pipeline.report.view import Fact, ProfileRow, Share
+
+SHOWN = 5
+"""Frequent values shown of a column."""
+FEW = 10
+"""A numeric column with at most so many values is told by its frequent values."""
+ROLES = {
+    Tag.USER_ID: "user id",
+    Tag.ITEM_ID: "item id",
+    Tag.TIME: "time",
+    Tag.TARGET: "target",
+    Tag.USER: "user",
+    Tag.ITEM: "item",
+}
+
+
+def columns(run: Run) -> tuple[ProfileRow, ...]:
+    """One row a raw column, in the order of the profile."""
+    import polars as pl
+
+    if not run.dataset.profile_file.exists():
+        return ()
+    known = run.dataset.raw_schema() if run.dataset.raw_schema_file.exists() else Schema()
+    return tuple(_row(each, known) for each in pl.read_parquet(run.dataset.profile_file).to_dicts())
+
+
+def note(run: Run) -> str:
+    """Which rows the profile speaks of."""
+    rows = {row.rows for row in columns(run)}
+    return f"Raw columns over {max(rows):,} rows." if rows else ""
+
+
+def _row(told: dict[str, Any], known: Schema) -> ProfileRow:
+    rows = told["rows"]
+    names = {"unseen_valid": "valid", "unseen_test": "test"}
+    unseen = tuple(Share(name, told[key]) for key, name in names.items() if told.get(key) is not None)
+    role = _role(told["name"], known)
+    nulls = told["nulls"] / rows if rows else 0.0
+    row = ProfileRow(told["name"], told["dtype"], role, rows, nulls, told["distinct"], unseen=unseen)
+    quantiles = told.get("quantiles") or []
+    if quantiles and (told["distinct"] or 0) > FEW and not role.endswith("id"):
+        return _numeric(row, told, quantiles)
+    top = zip(told["top_values"] or [], told["top_counts"] or [], strict=True)
+    sampled = max(told.get("sampled") or rows, 1)
+    shares = [Share(str(value), count / sampled) for value, count in top]
+    return ProfileRow(**{**vars(row), "top": tuple(shares[:SHOWN])})
+
+
+def _numeric(row: ProfileRow, told: dict[str, Any], quantiles: list[float]) -> ProfileRow:
+    """The shape of a numeric column: its histogram where the profile has one, else its quartiles."""
+    middle = quantiles[len(quantiles) // 2]
+    title = f"{row.name} from {told['low']} to {told['high']}, median {short(middle)}"
+    bins = told.get("histogram")
+    picture = spark(bins, title=title) if bins else box(quantiles, title=title)
+    mean = (Fact("mean", short(told["mean"])),) if told.get("mean") is not None else ()
+    facts = (
+        Fact("min", _number(told["low"])),
+        Fact("median", short(middle)),
+        *mean,
+        Fact("max", _number(told["high"])),
+    )
+    return ProfileRow(**{**vars(row), "facts": facts, "spark": picture})
+
+
+def _number(text: str | None) -> str:
+    try:
+        return short(float(text or ""))
+    except ValueError:
+        return text or ""
+
+
+def _role(name: str, known: Schema) -> str:
+    if name not in known:
+        return ""
+    return next((word for tag, word in ROLES.items() if tag in known[name].tags), "")

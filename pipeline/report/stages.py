@@ -1,0 +1,89 @@
+"""Head lines and stages of the report: what was run on what, how long it took, and how much it needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.manifest import Record
+from pipeline.report.axes import short
+from pipeline.report.files import Run, read_object
+from pipeline.report.view import Fact, StageRow
+from pipeline.report.words import model_name, plural, seconds, size
+
+
+def timeline(run: Run) -> tuple[StageRow, ...]:
+    """One bar a stage; stages run one after another, so each starts where the one before ended."""
+    whole = sum(record.seconds for record in run.records.values()) or 1.0
+    rows, start = [], 0.0
+    for name, record in run.records.items():
+        width = 100 * record.seconds / whole
+        rate = f"{short(record.rows_per_second)} rows/s" if record.rows_per_second else ""
+        rows.append(StageRow(name, seconds(record.seconds), rate, _note(record), start, width))
+        start += width
+    return tuple(rows)
+
+
+def total(run: Run) -> str:
+    """The whole time in a sentence."""
+    whole = seconds(sum(record.seconds for record in run.records.values()))
+    return f"{whole} in all. A stage that was skipped because nothing had changed keeps the time of when it ran."
+
+
+def lead(run: Run) -> str:
+    """What was run on what, in a line."""
+    data = run.setting("data", "interactions")
+    name = data.get("dataset") or data.get("path") if isinstance(data, Mapping) else data
+    if isinstance(name, list | tuple):
+        name = ", ".join(str(each).rsplit("/", 1)[-1] for each in name)
+    split = run.setting("etl", "split", "by") or run.setting("etl", "split")
+    parts = [str(name or "data"), f"split by {split}" if isinstance(split, str) else ""]
+    parts += [f"{model_name(run.model(side))} {side}" for side in ("retriever", "ranker") if run.histories.get(side)]
+    return " · ".join(part for part in parts if part)
+
+
+def facts(run: Run) -> tuple[Fact, ...]:
+    """Rows, time and memory for the head of the page."""
+    whole = sum(record.seconds for record in run.records.values())
+    peak = max((record.peak_memory_bytes for record in run.records.values()), default=0)
+    devices = sorted({record.device for record in run.records.values() if record.device})
+    found = [Fact("Run time", seconds(whole), ", ".join(devices))]
+    splits = rows_of(run)
+    if splits:
+        note = " / ".join(f"{count:,}" for count in splits.values())
+        found.insert(0, Fact("Interactions", f"{sum(splits.values()):,}", f"{note} {' / '.join(splits)}"))
+    if peak:
+        found.append(Fact("Largest memory", size(peak)))
+    return tuple(found)
+
+
+def rows_of(run: Run) -> dict[str, int]:
+    """Rows of each split that has any."""
+    etl = run.records.get("etl")
+    rows = etl.figures.get("rows") if etl else None
+    if not isinstance(rows, Mapping):
+        return {}
+    return {str(name): int(count) for name, count in rows.items() if isinstance(count, int) and count}
+
+
+def versions(run: Run) -> tuple[Fact, ...]:
+    """The program's version, and those that the bundle was made with."""
+    program = [record.version for record in run.records.values() if record.version]
+    found = [Fact("gyrfalcon", program[-1])] if program else []
+    held = read_object(run.bundle / "manifest.json").get("versions", {})
+    return tuple(found + [Fact(str(name), str(value)) for name, value in held.items() if name != "gyrfalcon"])
+
+
+def _note(record: Record) -> str:
+    figures = record.figures
+    parts = [record.engine and f"engine {record.engine}", record.device]
+    if isinstance(figures.get("epochs"), int):
+        best = f", best {figures['best_epoch']}" if figures.get("best_epoch") else ""
+        parts.append(f"{plural(figures['epochs'], 'epoch')}{best}")
+    phases = figures.get("phases")
+    if isinstance(phases, Mapping):
+        parts += [f"{name} {seconds(phase['seconds'])}" for name, phase in phases.items() if "seconds" in phase]
+    if isinstance(figures.get("bytes"), int):
+        parts.append(size(figures["bytes"]))
+    if record.peak_memory_bytes:
+        parts.append(f"peak {size(record.peak_memory_bytes)}")
+    return " · ".join(part for part in parts if part)
