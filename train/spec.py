@@ -9,7 +9,8 @@ from pydantic import Field
 from core.spec import Spec
 from core.union import ByKind
 from train.models import RANKERS, RETRIEVERS
-from train.models.base import RankerModel, RetrieverModel
+from train.models.base import RankerModel
+from train.models.retriever import RetrieverModel
 
 
 Positive = Annotated[int, Field(gt=0)]
@@ -41,6 +42,12 @@ class OptimizerSpec(Spec):
     warmup_steps: Count = 0
     schedule: Literal["constant", "cosine"] = "constant"
 
+    @property
+    def rate_of_embeddings(self) -> float:
+        """Learning rate of the embedding tables."""
+        usual = {"rowwise_adagrad": 0.02, "adam": self.rate, "sgd": 0.1}
+        return usual[self.embedding] if self.embedding_rate is None else self.embedding_rate
+
 
 class RankerSpec(Spec):
     """Training of a ranker.
@@ -52,7 +59,8 @@ class RankerSpec(Spec):
         optimizer: How the weights move.
         monitor: The figure of the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
-        checkpoint_steps: Steps between checkpoints; one is also written after each epoch.
+        checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
+            depend on when.
     """
 
     model: Annotated[RankerModel, ByKind(RANKERS, noun="ranker")]
@@ -61,7 +69,7 @@ class RankerSpec(Spec):
     optimizer: OptimizerSpec = OptimizerSpec()
     monitor: Literal["auc", "logloss"] = "auc"
     patience: Positive = 2
-    checkpoint_steps: Positive = 1000
+    checkpoint_seconds: Penalty = 120.0
 
 
 class RetrieverSpec(Spec):
@@ -72,16 +80,19 @@ class RetrieverSpec(Spec):
         epochs: Most passes over the positive training pairs.
         batch_size: Pairs a step.
         optimizer: How the weights move.
+        monitor_k: List length of the recall on the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
-        checkpoint_steps: Steps between checkpoints; one is also written after each epoch.
+        checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
+            depend on when.
     """
 
     model: Annotated[RetrieverModel, ByKind(RETRIEVERS, noun="retriever")]
     epochs: Positive = 5
     batch_size: Positive = 1024
     optimizer: OptimizerSpec = OptimizerSpec()
+    monitor_k: Positive = 50
     patience: Positive = 2
-    checkpoint_steps: Positive = 1000
+    checkpoint_seconds: Penalty = 120.0
 
 
 class TrainSpec(Spec):
@@ -95,9 +106,11 @@ class EvaluateSpec(Spec):
     """How to evaluate.
 
     Attributes:
-        k: List lengths of Recall, NDCG, HR and MRR.
-        batch_size: Rows (users) scored at a time.
+        k: List lengths of Recall, NDCG, HR, MRR and MAP.
+        mask_seen: Leave what a user has met in an earlier split out of the user's list.
+        batch_size: Rows scored by the ranker at a time.
     """
 
-    k: tuple[Positive, ...] = (10, 50)
+    k: Annotated[tuple[Positive, ...], Field(min_length=1)] = (10, 50)
+    mask_seen: bool = True
     batch_size: Positive = 8192

@@ -1,0 +1,29 @@
+"""Scores of a ranker for whole splits.
+
+Shapes: B rows of a batch, N rows in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from train.batch import Batch
+
+
+@torch.inference_mode()
+def predict(module: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
+    """The logits of a ranker and the targets, in the order of the rows, on the module's device.
+
+    The module must be in eval mode. Targets are zero where the batches carry none.
+
+    Returns:
+        logit_N and target_N, float32.
+    """
+    logits, targets = [], []
+    for batch in batches:
+        logits.append(module(batch).float())
+        targets.append(torch.zeros_like(logits[-1]) if batch.target_B is None else batch.target_B)
+    return torch.cat(logits), torch.cat(targets)

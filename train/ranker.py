@@ -1,0 +1,209 @@
+"""Rankers on disk: train one beside its baseline, load one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from core.dataset import Dataset
+from core.errors import UserError
+from core.files import hash_json, read_json, write_json
+from train.batch import Features
+from train.checkpoint import load_tensors, remove_checkpoint, save_tensors
+from train.determinism import seeded
+from train.labels import require_two_classes
+from train.loader import Loader
+from train.losses import binary_cross_entropy
+from train.metrics.classification import auc, logloss
+from train.models.logistic import LogisticSpec
+from train.predict import predict
+from train.spec import OptimizerSpec, RankerSpec
+from train.trainer import Outcome, Plan, Task, fit
+
+VERSION = 1
+VALID_ROWS = 8192
+"""Rows of a validation batch."""
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """A trained ranker.
+
+    Attributes:
+        module: Batch -> logit_B, in eval mode on the CPU.
+        features: The columns that it reads.
+        spec: How it was trained.
+    """
+
+    module: nn.Module
+    features: Features
+    spec: RankerSpec
+
+
+def train_ranker(
+    dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """Train a ranker, and logistic regression on the same features as its baseline.
+
+    Writes `model.safetensors`, `model.json` and `history.json` into `out`, the baseline's into `out/baseline`. What a
+    killed run has left in `out` is taken up; the result is the same as if it had not been killed, to the bit on the
+    CPU.
+
+    Args:
+        dataset: The data set; trained on `train`, the best epoch chosen on `valid`.
+        spec: The settings.
+        out: The working directory.
+        seed: What weights, order and dropout are drawn from.
+        device: Where to train.
+
+    Returns:
+        Figures for the manifest: rows a second, epochs, parameters; those of the baseline under `baseline`.
+
+    Raises:
+        UserError: The data cannot be learned from (a column, a split or a class is missing), the loss is no longer
+            a number, the disk is full.
+    """
+    features = Features.of(dataset.schema())
+    for split in ("train", "valid"):
+        require_two_classes(dataset.files(split), split)
+    figures = _train(dataset, features, spec, out, seed=seed, device=device)
+    baseline = _train(dataset, features, baseline_spec(spec), out / "baseline", seed=seed, device=device)
+    return {**figures, "baseline": baseline}
+
+
+def baseline_spec(spec: RankerSpec) -> RankerSpec:
+    """Logistic regression, with steps small and many enough to reach its optimum on small data too."""
+    return RankerSpec(
+        model=LogisticSpec(),
+        epochs=max(spec.epochs, 10),
+        batch_size=min(spec.batch_size, 1024),
+        optimizer=OptimizerSpec(rate=0.01, embedding="rowwise_adagrad", embedding_rate=0.1),
+        monitor=spec.monitor,
+        patience=1,
+        checkpoint_seconds=spec.checkpoint_seconds,
+    )
+
+
+def load_ranker(directory: Path) -> Ranker:
+    """Load what `train_ranker` wrote.
+
+    Raises:
+        UserError: It is missing, broken, or of a newer version.
+    """
+    file = directory / "model.json"
+    value = read_json(file)
+    try:
+        if int(value["version"]) > VERSION:
+            raise UserError(f"the model has version {value['version']}", where=str(file), cure="update gyrfalcon")
+        spec = RankerSpec.model_validate(value["spec"])
+        features = Features(**{name: tuple(column) for name, column in value["features"].items()})
+        with seeded(0, torch.device("cpu")):
+            module = spec.model.build(features)
+        module.load_state_dict(load_tensors(directory / "model.safetensors"))
+    except (KeyError, TypeError, RuntimeError, ValidationError) as error:
+        cure = "train the model again"
+        raise UserError(f"this is not a trained ranker ({error})", where=str(directory), cure=cure) from None
+    return Ranker(module.eval(), features, spec)
+
+
+def _train(
+    dataset: Dataset, features: Features, spec: RankerSpec, out: Path, *, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """Train one model into `out`, unless a killed run has already finished it."""
+    run = _identity(dataset, features, spec, seed, device)
+    done = _finished(out, run)
+    if done is None:
+        done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device)
+    remove_checkpoint(out)
+    return done
+
+
+def _train_afresh(
+    dataset: Dataset,
+    features: Features,
+    spec: RankerSpec,
+    out: Path,
+    *,
+    run: str,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    train = Loader(dataset.files("train"), features, spec.batch_size, shuffle=True, seed=seed, device=device)
+    valid = Loader(dataset.files("valid"), features, max(spec.batch_size, VALID_ROWS), device=device)
+    with seeded(seed, device):
+        module = spec.model.build(features).to(device)
+
+        def validate() -> Mapping[str, float]:
+            logit_N, target_N = predict(module, valid)
+            return {"auc": auc(logit_N, target_N), "logloss": logloss(logit_N, target_N)}
+
+        task = Task(module, lambda batch: binary_cross_entropy(module(batch), batch.target_B), train, validate)
+        outcome = fit(task, _plan(spec, run), out, device=device)
+    return _write(out, module, features, spec, outcome, run=run, seed=seed)
+
+
+def _plan(spec: RankerSpec, run: str) -> Plan:
+    return Plan(
+        name=f"ranker {spec.model.kind}",
+        where="train.ranker",
+        run=run,
+        epochs=spec.epochs,
+        optimizer=spec.optimizer,
+        monitor=spec.monitor,
+        larger_is_better=spec.monitor == "auc",
+        patience=spec.patience,
+        checkpoint_seconds=spec.checkpoint_seconds,
+    )
+
+
+def _write(
+    out: Path, module: nn.Module, features: Features, spec: RankerSpec, outcome: Outcome, *, run: str, seed: int
+) -> dict[str, Any]:
+    """Write the model; `model.json` comes last and says that all is there."""
+    figures = {
+        "model": spec.model.kind,
+        "parameters": sum(weight.numel() for weight in module.parameters()),
+        "epochs": len(outcome.history),
+        "best_epoch": outcome.best_epoch,
+    }
+    save_tensors(out / "model.safetensors", module.state_dict())
+    history = {"version": VERSION, "monitor": spec.monitor, "epochs": list(outcome.history), **figures}
+    write_json(out / "history.json", history)
+    description = {"version": VERSION, "run": run, "seed": seed, "spec": spec.model_dump(mode="json")}
+    write_json(out / "model.json", {**description, "features": asdict(features), **figures})
+    speed = {"rows": outcome.rows, "seconds": outcome.seconds, "arithmetic": outcome.arithmetic}
+    return {**figures, **speed, "rows_per_second": outcome.rows / max(outcome.seconds, 1e-9)}
+
+
+def _finished(out: Path, run: str) -> dict[str, Any] | None:
+    """The figures of a model that this very run has already written."""
+    file = out / "model.json"
+    if not file.exists():
+        return None
+    value = read_json(file)
+    names = ("model", "parameters", "epochs", "best_epoch")
+    return {name: value[name] for name in names} if value.get("run") == run else None
+
+
+def _identity(
+    dataset: Dataset, features: Features, spec: RankerSpec, seed: int, device: torch.device
+) -> str:
+    """What tells a run from another: settings, data and device."""
+    files = [file for split in ("train", "valid") for file in dataset.files(split)]
+    return hash_json(
+        {
+            "version": VERSION,
+            "spec": spec.model_dump(mode="json", exclude={"checkpoint_seconds"}),
+            "features": asdict(features),
+            "files": [[file.parent.name, file.name, file.stat().st_size] for file in files],
+            "manifest": dataset.manifest().get("splits"),
+            "seed": seed,
+            "device": device.type,
+        }
+    )

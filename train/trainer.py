@@ -1,0 +1,255 @@
+"""The one training loop: epochs of steps, validation, early stopping, the best weights, exact resumption."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core import log
+from core.errors import UserError
+from core.progress import Progress, progress
+from train.batch import Batch
+from train.checkpoint import (
+    Checkpoint,
+    Position,
+    best_file,
+    load_checkpoint,
+    load_tensors,
+    save_checkpoint,
+    save_tensors,
+)
+from train.determinism import deterministic, random_state, set_random_state
+from train.optim.mover import Mover
+from train.precision import fast_products
+from train.spec import OptimizerSpec
+
+
+class Batches(Protocol):
+    """Where the batches of an epoch come from, such as a `Loader`."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of an epoch."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        ...
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from step `start` on, the same each time."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained.
+
+    Attributes:
+        module: The weights, on the device that batches lie on.
+        loss: Batch -> mean loss of its rows, a scalar.
+        batches: The training data.
+        validate: Figures of the validation split, computed with the module as it is.
+    """
+
+    module: nn.Module
+    loss: Callable[[Batch], Tensor]
+    batches: Batches
+    validate: Callable[[], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How it is trained.
+
+    Attributes:
+        name: What is trained, in a few words.
+        where: Its place in the config, for messages.
+        run: What tells this run from another; a checkpoint of another run is not resumed.
+        epochs: Most epochs.
+        optimizer: How the weights move.
+        monitor: The validation figure that decides.
+        larger_is_better: Which way.
+        patience: Epochs without a better figure before training stops.
+        checkpoint_seconds: Time between checkpoints; also one after each epoch.
+    """
+
+    name: str
+    where: str
+    run: str
+    epochs: int
+    optimizer: OptimizerSpec
+    monitor: str
+    larger_is_better: bool
+    patience: int
+    checkpoint_seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: the module holds the weights of the best epoch.
+
+    Attributes:
+        history: One entry an epoch: `epoch`, `train_loss`, `valid` figures, learning rates.
+        best_epoch: The epoch (from 1) that was kept.
+        rows: Rows that this process has trained on.
+        seconds: Time that it took for their steps.
+        arithmetic: How matrix products were computed.
+    """
+
+    history: tuple[Mapping[str, Any], ...]
+    best_epoch: int
+    rows: int
+    seconds: float
+    arithmetic: str
+
+
+def fit(task: Task, plan: Plan, out: Path, *, device: torch.device) -> Outcome:
+    """Train, or go on with what a killed run has left in `out`.
+
+    Raises:
+        UserError: The loss is no longer a number; the checkpoint is broken; the disk is full.
+    """
+    with fast_products(device) as arithmetic:
+        run = _Run(task, plan, out, device)
+        run.resume()
+        while not run.finished:
+            run.epoch()
+        task.module.load_state_dict(load_tensors(best_file(out, run.position.best_epoch)))
+    position = run.position
+    return Outcome(position.history, position.best_epoch, run.rows, run.seconds, arithmetic)
+
+
+class _Run:
+    """A training under way."""
+
+    def __init__(self, task: Task, plan: Plan, out: Path, device: torch.device) -> None:
+        self._task, self._plan, self._out, self._device = task, plan, out, device
+        self._mover = Mover(task.module, plan.optimizer, steps=plan.epochs * task.batches.steps)
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        # Asking a GPU for the loss waits for it: once in a while is enough, since a NaN stays in the sum.
+        self._look_every = 1 if device.type == "cpu" else 100
+        self._saved = time.monotonic()
+        self.position = Position()
+        self.rows, self.seconds = 0, 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or too many of them brought nothing better."""
+        position = self.position
+        stale = position.epoch - position.best_epoch
+        return position.epoch >= self._plan.epochs or (position.epoch > 0 and stale >= self._plan.patience)
+
+    def resume(self) -> None:
+        """Take up the checkpoint, if there is one."""
+        found = load_checkpoint(self._out, self._plan.run)
+        if found is None:
+            return
+        self._restore(found)
+        log.get("train").info(
+            "%s: going on at epoch %d, step %d", self._plan.name, self.position.epoch + 1, self.position.step + 1
+        )
+
+    def epoch(self) -> None:
+        """Train one epoch or the rest of it, validate, and write what is to be kept."""
+        plan, number = self._plan, self.position.epoch + 1
+        started = time.monotonic()
+        with progress(f"{plan.name}, epoch {number} of {plan.epochs}", self._task.batches.rows) as bar:
+            bar.advance(min(self.position.step * self._rows_a_step, self._task.batches.rows))
+            with deterministic():
+                self._steps(bar)
+        self.seconds += time.monotonic() - started
+        self._look()
+        self._task.module.eval()
+        with torch.inference_mode():
+            valid = {name: float(value) for name, value in self._task.validate().items()}
+        self._close(valid)
+
+    @property
+    def _rows_a_step(self) -> int:
+        return -(-self._task.batches.rows // self._task.batches.steps)
+
+    def _steps(self, bar: Progress) -> None:
+        task, position = self._task, self.position
+        task.module.train()
+        for step, batch in enumerate(task.batches.epoch(position.epoch, position.step), start=position.step):
+            loss = task.loss(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._loss += loss.detach().double() * len(batch)
+            self.position = replace(self.position, step=step + 1)
+            if (step + 1) % self._look_every == 0:
+                self._look()
+                bar.note(loss=float(loss.detach()))
+            self._mover.step(position.epoch * task.batches.steps + step)
+            self.rows += len(batch)
+            bar.advance(len(batch))
+            if time.monotonic() - self._saved >= self._plan.checkpoint_seconds:
+                self._save()
+
+    def _look(self) -> None:
+        """Stop when the loss is no longer a number."""
+        if math.isfinite(float(self._loss)):
+            return
+        spec, position = self._plan.optimizer, self.position
+        raise UserError(
+            f"the loss is no longer a finite number at epoch {position.epoch + 1}, step {position.step}",
+            where=self._plan.where,
+            cure=f"lower optimizer.rate (now {spec.rate:g}) or optimizer.embedding_rate (now "
+            f"{spec.rate_of_embeddings:g}), set optimizer.clip_norm: 1.0 or optimizer.warmup_steps, "
+            "and normalize or clip numbers with large values",
+        )
+
+    def _close(self, valid: Mapping[str, float]) -> None:
+        """Write down an epoch, and keep its weights if they are the best so far."""
+        plan, position = self._plan, self.position
+        number, value = position.epoch + 1, valid[plan.monitor]
+        rate, embedding_rate = self._mover.rates(number * self._task.batches.steps - 1)
+        entry = {
+            "epoch": number,
+            "train_loss": float(self._loss) / self._task.batches.rows,
+            "valid": dict(valid),
+            "rate": rate,
+            "embedding_rate": embedding_rate,
+        }
+        sign = 1.0 if plan.larger_is_better else -1.0
+        better = position.best_epoch == 0 or sign * value > sign * position.best
+        if better:
+            save_tensors(best_file(self._out, number), self._task.module.state_dict())
+        self.position = Position(
+            epoch=number,
+            best_epoch=number if better else position.best_epoch,
+            best=value if better else position.best,
+            history=(*position.history, entry),
+        )
+        self._loss.zero_()
+        self._save()
+        if better and position.best_epoch:
+            best_file(self._out, position.best_epoch).unlink(missing_ok=True)
+        figures = ", ".join(f"{name} {figure:.4f}" for name, figure in valid.items())
+        log.get("train").info("%s, epoch %d: loss %.4f, valid %s", plan.name, number, entry["train_loss"], figures)
+
+    def _save(self) -> None:
+        self._look()
+        self.position = replace(self.position, loss=float(self._loss))
+        parts = {
+            "weight": self._task.module.state_dict(),
+            "optimizer": self._mover.state(),
+            "random": random_state(self._device),
+        }
+        save_checkpoint(self._out, self.position, parts, self._plan.run)
+        self._saved = time.monotonic()
+
+    def _restore(self, found: Checkpoint) -> None:
+        self._task.module.load_state_dict(found.part("weight"))
+        self._mover.load(found.part("optimizer"))
+        set_random_state(found.part("random"), self._device)
+        self.position = found.position
+        self._loss.fill_(found.position.loss)
