@@ -6,21 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from core.errors import UserError
 from core.schema import Column, DType, Schema, Tag
 from core.suggest import did_you_mean
+from etl.engines.base import Engine
+from etl.engines.cpu import CpuEngine
 from etl.onnx import GraphBuilder, Value, cast_to, to_float
-from etl.ops.base import Collect
-from etl.steps import CANONICAL, RAW, Step, needed, reference, split_reference
-from etl.types import FLOATS, canonical_dtype
+from etl.steps import CANONICAL, RAW, Step, needed, raw_columns, reference, split_reference
+from etl.types import FLOATS
 from etl.wide import close_wide, open_wide
-
-if TYPE_CHECKING:
-    from etl.engines.base import Engine
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,8 @@ class Fitted:
         >>> from etl.workflow import Workflow
         >>> train = pl.DataFrame({"city": ["Oslo", "Rome", "Oslo"], "age": [20, 30, 40]})
         >>> fitted = Workflow((["city"] >> Categorify()) + (["age"] >> LogOp())).fit(train)
-        >>> fitted.transform(pl.DataFrame({"city": ["Oslo", "Paris", None], "age": [0, 1, 2]})).collect()["city"].to_list()
+        >>> rows = pl.DataFrame({"city": ["Oslo", "Paris", None], "age": [0, 1, 2]})
+        >>> fitted.transform(rows).collect()["city"].to_list()
         [3, 2, 1]
         >>> fitted.schema["city"].cardinality
         5
@@ -56,10 +54,7 @@ class Fitted:
 
     @cached_property
     def _known(self) -> dict[str, Column]:
-        known: dict[str, Column] = {}
-        for column in self.input_schema:
-            known[reference(column.name, RAW)] = column
-            known[reference(column.name, CANONICAL)] = column.with_dtype(canonical_dtype(column.dtype))
+        known = raw_columns(self.input_schema)
         for step in self.steps:
             known.update(step.known)
         return known
@@ -88,14 +83,14 @@ class Fitted:
         Raises:
             UserError: A column is missing or its type has changed since the fit.
         """
-        ports = self._ports(columns)
+        ports, runner = self._ports(columns), engine or CpuEngine()
         clash = [name for name in keep if name in ports]
         if clash:
             raise UserError(f"{clash[0]} is both an output and a column to keep", cure="rename the output")
         steps, wanted = needed(ports.values(), self.steps)
         wide = open_wide(frame.lazy(), self.input_schema.columns, wanted, keep)
         for step in steps:
-            wide = step.apply(wide, ordered=engine is None or engine.ordered, collect=_host(engine))
+            wide = step.apply(wide, runner, ordered=runner.ordered)
         finals = [(name, _finish(self.schema[name], self._known[port], port)) for name, port in ports.items()]
         return close_wide(wide, finals, keep)
 
@@ -146,9 +141,7 @@ class Fitted:
                 raise UserError(f"the workflow has no output {name}", cure=told)
         return {name: self.outputs[name] for name in chosen}
 
-    def _graph_inputs(
-        self, graph: GraphBuilder, inputs: Mapping[str, Value], wanted: set[str]
-    ) -> dict[str, Value]:
+    def _graph_inputs(self, graph: GraphBuilder, inputs: Mapping[str, Value], wanted: set[str]) -> dict[str, Value]:
         values = {}
         for column in self.input_schema:
             raw, clean = reference(column.name, RAW), reference(column.name, CANONICAL)
@@ -174,7 +167,3 @@ def _finish_value(graph: GraphBuilder, final: Column, value: Value) -> Value:
     if Tag.CONTINUOUS not in final.tags:
         return value
     return cast_to(graph, to_float(graph, value), "float32")
-
-
-def _host(engine: Engine | None) -> Collect | None:
-    return None if engine is None or engine.ticks else engine.collect

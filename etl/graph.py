@@ -73,6 +73,7 @@ class Applied(Node):
 
     @property
     def parents(self) -> tuple[Node, ...]:
+        """See `Node`."""
         return (self.parent,)
 
 
@@ -84,6 +85,7 @@ class Joined(Node):
 
     @property
     def parents(self) -> tuple[Node, ...]:
+        """See `Node`."""
         return self.members
 
 
@@ -96,6 +98,7 @@ class Reduced(Node):
 
     @property
     def parents(self) -> tuple[Node, ...]:
+        """See `Node`."""
         return (self.parent,)
 
 

@@ -18,7 +18,7 @@ _FACTORS = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)
 
 
 def add_bucket(
-    frame: pl.LazyFrame, key: str, dtype: DType, output: str, buckets: int, collect: Collect | None = None
+    frame: pl.LazyFrame, key: str, dtype: DType, output: str, *, buckets: int, collect: Collect | None = None
 ) -> pl.LazyFrame:
     """Add the column `output`: the hash of the column `key` modulo `buckets`, Int32; null goes to bucket 0.
 
@@ -33,8 +33,8 @@ def add_bucket(
 
     Example:
         >>> frame = pl.LazyFrame({"k": ["", "a", "é"]})
-        >>> add_bucket(frame, "k", DType.STRING, "b", 1000).collect()["b"].to_list()
-        [0, 850, 322]
+        >>> add_bucket(frame, "k", DType.STRING, "b", buckets=1000).collect()["b"].to_list()
+        [0, 850, 495]
     """
     if dtype != DType.STRING:
         return frame.with_columns(_modulo(fmix64(pl.col(key)), buckets, pl.UInt64).alias(output))
@@ -103,7 +103,7 @@ def _modulo(code: pl.Expr, buckets: int, dtype: pl.DataType | type[pl.DataType])
 
 
 def _fold(h: pl.Expr) -> pl.Expr:
-    """h ^ (h >> 33); Polars has no shift, and an unsigned division by a power of two is one."""
+    """Give h ^ (h >> 33); Polars has no shift, and an unsigned division by a power of two is one."""
     return h ^ (h // pl.lit(1 << _SHIFT, pl.UInt64))
 
 

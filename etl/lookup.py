@@ -37,7 +37,5 @@ def add_ids(
         return frame.with_columns(found.alias(output))
     value = f"{output}!value"
     table = pl.LazyFrame({value: values, output: ids})
-    joined = frame.join(
-        table, left_on=key, right_on=value, how="left", maintain_order="left" if ordered else "none"
-    )
+    joined = frame.join(table, left_on=key, right_on=value, how="left", maintain_order="left" if ordered else "none")
     return joined.with_columns(pl.col(output).fill_null(unknown))

@@ -22,8 +22,9 @@ from core.schema import Column, Schema
 from core.suggest import did_you_mean
 from etl.fitted import Fitted
 from etl.ops import OPERATORS
-from etl.steps import CANONICAL, RAW, PlannedStep, Step, reference
-from etl.types import canonical_dtype
+from etl.steps import PlannedStep, Step, raw_columns
+from etl.tables import write_table
+from etl.types import POLARS
 
 VERSION = 1
 FILE = "workflow.json"
@@ -75,8 +76,7 @@ def _step_to_json(step: Step, directory: Path) -> dict[str, Any]:
     for index, (key, table) in enumerate(step.state.tables().items()):
         name = f"tables/{step.number:02}-{index:02}.parquet"
         path = directory / name
-        path.parent.mkdir(exist_ok=True)
-        table.write_parquet(path, compression="zstd")
+        write_table(table, path)
         tables.append({"key": key, "file": name, "sha256": hash_file(path)})
     return {
         "kind": step.operator.kind,
@@ -89,19 +89,16 @@ def _step_to_json(step: Step, directory: Path) -> dict[str, Any]:
 
 def _fitted(value: Mapping[str, Any], directory: Path) -> Fitted:
     schema = Schema(tuple(Column.from_json(column) for column in value["inputs"]))
-    known: dict[str, Column] = {}
-    for column in schema:
-        known[reference(column.name, RAW)] = column
-        known[reference(column.name, CANONICAL)] = column.with_dtype(canonical_dtype(column.dtype))
+    known = raw_columns(schema)
     steps = []
     for number, one in enumerate(value["steps"], start=1):
         step = _step(number, one, known, directory)
         known.update(step.known)
         steps.append(step)
-    outputs = dict(value["outputs"])
-    for port in outputs.values():
-        known[port]
-    return Fitted(schema, tuple(steps), outputs)
+    fitted = Fitted(schema, tuple(steps), dict(value["outputs"]))
+    # Building the query once finds what is missing in a state or points nowhere.
+    fitted.transform(pl.LazyFrame(schema={column.name: POLARS[column.dtype] for column in schema}))
+    return fitted
 
 
 def _step(number: int, value: Mapping[str, Any], known: Mapping[str, Column], directory: Path) -> Step:

@@ -14,7 +14,9 @@ from typing import Any
 import polars as pl
 
 from core.schema import Column
-from etl.ops.base import Collect, Operator, State, Wiring
+from etl.engines.base import Engine
+from etl.ops.base import Operator, State, Wiring
+from etl.types import canonical_dtype
 
 RAW, CANONICAL, KEEP = "raw", "in", "keep"
 
@@ -60,8 +62,11 @@ class PlannedStep:
 
     def fitted(self, known: Mapping[str, Column], state: State) -> Step:
         """The same step with its state; `known` has the columns of all references so far."""
-        columns = tuple(known[port].renamed(name) for name, port in self.inputs.items())
-        return Step(self.number, self.operator, self.inputs, columns, state)
+        return Step(self.number, self.operator, self.inputs, self.columns(known), state)
+
+    def columns(self, known: Mapping[str, Column]) -> tuple[Column, ...]:
+        """Its inputs under their plain names."""
+        return tuple(known[port].renamed(name) for name, port in self.inputs.items())
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,9 @@ class Step:
         """Reference of each output -> column."""
         return {reference(column.name, self.number): column for column in self.outputs}
 
-    def apply(self, frame: pl.LazyFrame, *, ordered: bool = True, collect: Collect | None = None) -> pl.LazyFrame:
-        """Add the outputs to a wide frame."""
+    def apply(self, frame: pl.LazyFrame, engine: Engine, *, ordered: bool) -> pl.LazyFrame:
+        """Add the outputs to a wide frame that the engine will run."""
+        collect = None if engine.ticks else engine.collect
         wiring = Wiring(self.inputs, self.references, ordered, collect)
         return self.operator.transform(frame, self.columns, wiring, self.state)
 
@@ -116,6 +122,15 @@ class Plan:
     inputs: tuple[Column, ...]
     steps: tuple[PlannedStep, ...]
     outputs: Mapping[str, str]
+
+
+def raw_columns(columns: Iterable[Column]) -> dict[str, Column]:
+    """Reference -> column of raw columns, as the data have them and as operators see them."""
+    known: dict[str, Column] = {}
+    for column in columns:
+        known[reference(column.name, RAW)] = column
+        known[reference(column.name, CANONICAL)] = column.with_dtype(canonical_dtype(column.dtype))
+    return known
 
 
 def needed(references: Iterable[str], steps: Sequence[Step]) -> tuple[list[Step], set[str]]:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add, rshift
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from core.errors import UserError
 from core.schema import DType, Tag
+from etl.engines.base import Engine
+from etl.engines.cpu import CpuEngine
+from etl.features import FeatureSpec
 from etl.fitted import Fitted
 from etl.fitting import fit
 from etl.graph import Node, compile_plan, select
 from etl.steps import Plan
 from etl.types import columns_of, dtype_of
-
-if TYPE_CHECKING:
-    from etl.engines.base import Engine
-    from etl.features import FeatureSpec
 
 Tags = Mapping[str, Iterable[Tag]]
 
@@ -74,7 +72,7 @@ class Workflow:
             UserError: A column is missing, has the wrong type, or holds nothing to learn from.
         """
         lazy = frame.lazy()
-        return fit(self.plan(lazy.collect_schema()), lazy, engine)
+        return fit(self.plan(lazy.collect_schema()), lazy, engine or CpuEngine())
 
 
 def from_spec(features: Sequence[FeatureSpec], tags: Tags | None = None) -> Workflow:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from etl.formula.parse import Name, Number, Tree
-from etl.onnx import GraphBuilder, Value, cast_to, where
-
-_ARITHMETIC = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div"}
-_SINGLE = {"neg": "Neg", "abs": "Abs", "ceil": "Ceil", "exp": "Exp", "floor": "Floor", "log": "Log", "sqrt": "Sqrt"}
-_COMPARE = {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal"}
-_CHOOSE = {"min": "LessOrEqual", "max": "GreaterOrEqual"}
+from etl.onnx import GraphBuilder, Value, cast_to, is_null, where
 
 
 def to_onnx(graph: GraphBuilder, tree: Tree, columns: Mapping[str, Value]) -> Value:
@@ -23,88 +18,97 @@ def to_onnx(graph: GraphBuilder, tree: Tree, columns: Mapping[str, Value]) -> Va
         tree: What `parse` gave.
         columns: By name, as float64.
     """
-    return _Writer(graph, columns).write(tree)
+    writer = _Writer(graph)
+    if isinstance(tree, Number):
+        return writer.constant(tree.value)
+    if isinstance(tree, Name):
+        return columns[tree.name]
+    arguments = [to_onnx(graph, argument, columns) for argument in tree.arguments]
+    return FUNCTIONS[tree.function](writer, *arguments)
 
 
 @dataclass(frozen=True)
 class _Writer:
+    """The pieces that functions are made of."""
+
     graph: GraphBuilder
-    columns: Mapping[str, Value]
 
-    def write(self, tree: Tree) -> Value:
-        if isinstance(tree, Number):
-            return self._constant(tree.value)
-        if isinstance(tree, Name):
-            return self.columns[tree.name]
-        name, arguments = tree.function, [self.write(argument) for argument in tree.arguments]
-        if name in _ARITHMETIC:
-            return self._float(_ARITHMETIC[name], *arguments)
-        if name in _SINGLE:
-            return self._float(_SINGLE[name], *arguments)
-        if name in _COMPARE:
-            return self._known(arguments, self._compare(_COMPARE[name], *arguments))
-        if name in _CHOOSE:
-            first = self.graph.op(_CHOOSE[name], *arguments, dtype="bool")
-            return self._known(arguments, where(self.graph, first, *arguments))
-        method: Value = getattr(self, f"_{name}")(*arguments)
-        return method
+    def constant(self, value: float) -> Value:
+        return self.graph.constant(value, "float64")
 
-    def _floordiv(self, x: Value, y: Value) -> Value:
-        return self._float("Floor", self._float("Div", x, y))
-
-    def _mod(self, x: Value, y: Value) -> Value:
-        return self._float("Sub", x, self._float("Mul", self._floordiv(x, y), y))
-
-    def _pow(self, x: Value, y: Value) -> Value:
-        # IEEE 754 has NaN ** 0 = 1 ** NaN = 1.
-        return self._known([x, y], self._float("Pow", x, y))
-
-    def _log1p(self, x: Value) -> Value:
-        return self._float("Log", self._float("Add", self._constant(1.0), x))
-
-    def _ne(self, x: Value, y: Value) -> Value:
-        return self._known([x, y], self._invert(self._compare("Equal", x, y)))
-
-    def _not(self, x: Value) -> Value:
-        return self._invert(self._truth(x))
-
-    def _and(self, x: Value, y: Value) -> Value:
-        return self._float("Mul", self._truth(x), self._truth(y))
-
-    def _or(self, x: Value, y: Value) -> Value:
-        neither = self._float("Mul", self._invert(self._truth(x)), self._invert(self._truth(y)))
-        return self._invert(neither)
-
-    def _is_null(self, x: Value) -> Value:
-        return cast_to(self.graph, self.graph.op("IsNaN", x, dtype="bool"), "float64")
-
-    def _fill_null(self, x: Value, y: Value) -> Value:
-        return where(self.graph, self.graph.op("IsNaN", x, dtype="bool"), y, x)
-
-    def _where(self, condition: Value, x: Value, y: Value) -> Value:
-        # An unknown condition takes the second branch.
-        known = self._fill_null(condition, self._constant(0.0))
-        zero = self.graph.op("Equal", known, self._constant(0.0), dtype="bool")
-        return where(self.graph, zero, y, x)
-
-    def _truth(self, x: Value) -> Value:
-        return self._ne(x, self._constant(0.0))
-
-    def _invert(self, x: Value) -> Value:
-        return self._float("Sub", self._constant(1.0), x)
-
-    def _compare(self, kind: str, x: Value, y: Value) -> Value:
-        return cast_to(self.graph, self.graph.op(kind, x, y, dtype="bool"), "float64")
-
-    def _known(self, arguments: list[Value], value: Value) -> Value:
-        """The value where every argument is known, else null."""
-        for argument in arguments:
-            null = self.graph.op("IsNaN", argument, dtype="bool")
-            value = where(self.graph, null, self._constant(math.nan), value)
-        return value
-
-    def _float(self, kind: str, *arguments: Value) -> Value:
+    def node(self, kind: str, *arguments: Value) -> Value:
         return self.graph.op(kind, *arguments, dtype="float64")
 
-    def _constant(self, value: float) -> Value:
-        return self.graph.constant(value, "float64")
+    def known(self, arguments: tuple[Value, ...], value: Value) -> Value:
+        """The value where every argument is known, else null."""
+        for argument in arguments:
+            value = where(self.graph, is_null(self.graph, argument), self.constant(math.nan), value)
+        return value
+
+    def compare(self, kind: str, x: Value, y: Value) -> Value:
+        """1 or 0, null where one of the two is."""
+        holds = self.graph.op(kind, x, y, dtype="bool")
+        return self.known((x, y), cast_to(self.graph, holds, "float64"))
+
+    def choose(self, kind: str, x: Value, y: Value) -> Value:
+        """The first where the comparison holds, else the second."""
+        return self.known((x, y), where(self.graph, self.graph.op(kind, x, y, dtype="bool"), x, y))
+
+    def invert(self, x: Value) -> Value:
+        return self.node("Sub", self.constant(1.0), x)
+
+    def truth(self, x: Value) -> Value:
+        return self.invert(self.compare("Equal", x, self.constant(0.0)))
+
+
+def _either(w: _Writer, x: Value, y: Value) -> Value:
+    return w.invert(w.node("Mul", w.invert(w.truth(x)), w.invert(w.truth(y))))
+
+
+def _floordiv(w: _Writer, x: Value, y: Value) -> Value:
+    return w.node("Floor", w.node("Div", x, y))
+
+
+def _fill_null(w: _Writer, x: Value, y: Value) -> Value:
+    return where(w.graph, is_null(w.graph, x), y, x)
+
+
+def _where(w: _Writer, condition: Value, x: Value, y: Value) -> Value:
+    """An unknown condition takes the second branch."""
+    known = _fill_null(w, condition, w.constant(0.0))
+    return where(w.graph, w.graph.op("Equal", known, w.constant(0.0), dtype="bool"), y, x)
+
+
+FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "add": lambda w, x, y: w.node("Add", x, y),
+    "sub": lambda w, x, y: w.node("Sub", x, y),
+    "mul": lambda w, x, y: w.node("Mul", x, y),
+    "div": lambda w, x, y: w.node("Div", x, y),
+    "floordiv": _floordiv,
+    "mod": lambda w, x, y: w.node("Sub", x, w.node("Mul", _floordiv(w, x, y), y)),
+    # IEEE 754 has NaN ** 0 = 1 ** NaN = 1.
+    "pow": lambda w, x, y: w.known((x, y), w.node("Pow", x, y)),
+    "neg": lambda w, x: w.node("Neg", x),
+    "not": lambda w, x: w.invert(w.truth(x)),
+    "and": lambda w, x, y: w.node("Mul", w.truth(x), w.truth(y)),
+    "or": _either,
+    "lt": lambda w, x, y: w.compare("Less", x, y),
+    "le": lambda w, x, y: w.compare("LessOrEqual", x, y),
+    "gt": lambda w, x, y: w.compare("Greater", x, y),
+    "ge": lambda w, x, y: w.compare("GreaterOrEqual", x, y),
+    "eq": lambda w, x, y: w.compare("Equal", x, y),
+    "ne": lambda w, x, y: w.invert(w.compare("Equal", x, y)),
+    "abs": lambda w, x: w.node("Abs", x),
+    "ceil": lambda w, x: w.node("Ceil", x),
+    "exp": lambda w, x: w.node("Exp", x),
+    "floor": lambda w, x: w.node("Floor", x),
+    "log": lambda w, x: w.node("Log", x),
+    "log1p": lambda w, x: w.node("Log", w.node("Add", w.constant(1.0), x)),
+    "sqrt": lambda w, x: w.node("Sqrt", x),
+    "min": lambda w, x, y: w.choose("LessOrEqual", x, y),
+    "max": lambda w, x, y: w.choose("GreaterOrEqual", x, y),
+    "is_null": lambda w, x: cast_to(w.graph, is_null(w.graph, x), "float64"),
+    "fill_null": _fill_null,
+    "where": _where,
+}
+"""One entry for every function and operator of a formula, as in `etl.formula.polars`."""

@@ -89,9 +89,9 @@ def parse(text: str) -> Tree:
     Example:
         >>> parse("a / 2")
         Call(function='div', arguments=(Name(name='a'), Number(value=2.0)))
-        >>> parse("a + rm(b)")
+        >>> parse("a + b[0]")
         Traceback (most recent call last):
-        core.errors.UserError: formula 'a + rm(b)', column 5: there is no function rm; did you mean ...
+        core.errors.UserError: formula 'a + b[0]', column 5: this is not allowed in a formula
     """
     if len(text) > _LONGEST:
         raise UserError(f"a formula has at most {_LONGEST} characters, got {len(text)}")
@@ -218,8 +218,7 @@ class _Reader:
         assert isinstance(node, ast.Compare)
         values = [self._tree(value, depth) for value in (node.left, *node.comparators)]
         pairs = [
-            Call(self._operator(node, kind), (values[index], values[index + 1]))
-            for index, kind in enumerate(node.ops)
+            Call(self._operator(node, kind), (values[index], values[index + 1])) for index, kind in enumerate(node.ops)
         ]
         return reduce(lambda left, right: Call("and", (left, right)), pairs)
 

@@ -118,9 +118,7 @@ class Operator(Spec, Generic[S]):
         """Fit, second half: their small result becomes state."""
         return self.state_type()  # type: ignore[return-value]
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S) -> pl.LazyFrame:
         """Add the output columns to the frame; every column that was there stays as it is."""
         raise NotImplementedError
 

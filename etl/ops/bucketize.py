@@ -16,6 +16,7 @@ from etl.onnx import GraphBuilder, Value, cast_to, is_null, to_float, where
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import categorical, require_numbers
 from etl.ops.elementwise import number
+from etl.ops.nvt import nvtabular_ops
 
 
 def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
@@ -65,9 +66,7 @@ class Bucketize(Operator[State]):
         require_numbers(columns, self.kind)
         return tuple(categorical(column, len(self.edges(column.name)) + 1) for column in columns)
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Sum of comparisons, which a GPU engine runs (it has no `cut`)."""
         made = []
         for column in columns:
@@ -97,6 +96,4 @@ class Bucketize(Operator[State]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Bucketize`."""
-        from nvtabular import ops
-
-        return ops.Bucketize({column.name: list(self.edges(column.name)) for column in columns})
+        return nvtabular_ops().Bucketize({column.name: list(self.edges(column.name)) for column in columns})

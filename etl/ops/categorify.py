@@ -1,9 +1,9 @@
 """Values to ids of a vocabulary, in NVTabular's layout.
 
-    0                       padding
-    1                       null
-    2 .. 1 + num_buckets    out of vocabulary: one id by default, else the hash of the value chooses
-    2 + num_buckets ..      the vocabulary: most frequent first, ties by value ascending
+- 0: padding
+- 1: null
+- 2 .. 1 + num_buckets: out of vocabulary; one id by default, else the hash of the value chooses
+- 2 + num_buckets and on: the vocabulary, most frequent value first, ties by value ascending
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, where
 from etl.ops.base import Collected, Operator, State, Statistics, Wiring
 from etl.ops.declare import categorical
 from etl.ops.keys import integral, key_dtype, key_expression, key_node
+from etl.ops.nvt import nvtabular_ops
 
 NULL, OOV = 1, 2
 _MISSED = -1
@@ -124,52 +125,86 @@ class Categorify(Operator[Vocabularies]):
         self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Vocabularies
     ) -> pl.LazyFrame:
         """Look values up, then give nulls and unknown values their ids."""
-        keys = {column.name: f"{wiring.outputs[column.name]}!key" for column in columns}
-        frame = frame.with_columns(
-            [key_expression(pl.col(wiring.inputs[name]), column).alias(keys[name])
-             for column in columns for name in [column.name]]
-        )
-        finals = []
+        keys = [
+            key_expression(pl.col(wiring.inputs[column.name]), column).alias(_key(wiring.outputs[column.name]))
+            for column in columns
+        ]
+        frame = frame.with_columns(keys)
         for column in columns:
-            name, key, output = column.name, keys[column.name], wiring.outputs[column.name]
-            found, bucket = f"{output}!id", f"{output}!bucket"
-            values = state.by_column[name]["value"]
-            unknown = OOV if self.num_buckets == 1 else _MISSED
-            frame = add_ids(
-                frame, key, values, found, first=self.first, unknown=unknown, ordered=wiring.ordered
-            )
-            final = pl.col(found)
-            if self.num_buckets > 1:
-                frame = add_bucket(frame, key, key_dtype(column), bucket, self.num_buckets, wiring.collect)
-                final = pl.when(final == _MISSED).then(pl.col(bucket) + OOV).otherwise(final)
-            null = pl.lit(NULL, pl.Int32)
-            finals.append(pl.when(pl.col(key).is_null()).then(null).otherwise(final).alias(output))
-        return frame.with_columns(finals)
+            frame = self._add_found(frame, column, wiring, state.by_column[column.name]["value"])
+        return frame.with_columns(self._id(wiring.outputs[column.name]) for column in columns)
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: Vocabularies
     ) -> dict[str, Value]:
         """A LabelEncoder that knows null as one more value."""
-        made = {}
-        for column in columns:
-            key = key_node(graph, inputs[column.name])
-            values = state.by_column[column.name]["value"]
-            unknown = OOV if self.num_buckets == 1 else _MISSED
-            ids = label_encoder(graph, key, values, first=self.first, unknown=unknown)
-            if self.num_buckets > 1:
-                bucket = bucket_node(graph, key, self.num_buckets, is_null(graph, key))
-                hashed = graph.op("Add", bucket, graph.constant(OOV, "int64"), dtype="int64")
-                missed = graph.op("Equal", ids, graph.constant(_MISSED, "int64"), dtype="bool")
-                ids = where(graph, missed, hashed, ids)
-            made[column.name] = ids
-        return made
+        return {
+            column.name: self._node(graph, inputs[column.name], state.by_column[column.name]["value"])
+            for column in columns
+        }
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Categorify`."""
-        from nvtabular import ops
-
         buckets = self.num_buckets if self.num_buckets > 1 else None
-        return ops.Categorify(freq_threshold=self.freq_threshold, max_size=self.max_size, num_buckets=buckets)
+        return nvtabular_ops().Categorify(
+            freq_threshold=self.freq_threshold, max_size=self.max_size, num_buckets=buckets
+        )
+
+    @property
+    def _unknown(self) -> int:
+        """What a lookup gives for a value that it doesn't hold."""
+        return OOV if self.num_buckets == 1 else _MISSED
+
+    def _add_found(self, frame: pl.LazyFrame, column: Column, wiring: Wiring, values: pl.Series) -> pl.LazyFrame:
+        output = wiring.outputs[column.name]
+        frame = add_ids(
+            frame,
+            _key(output),
+            values,
+            _found(output),
+            first=self.first,
+            unknown=self._unknown,
+            ordered=wiring.ordered,
+        )
+        if self.num_buckets == 1:
+            return frame
+        return add_bucket(
+            frame,
+            _key(output),
+            key_dtype(column),
+            _bucket(output),
+            buckets=self.num_buckets,
+            collect=wiring.collect,
+        )
+
+    def _id(self, output: str) -> pl.Expr:
+        found = pl.col(_found(output))
+        if self.num_buckets > 1:
+            found = pl.when(found == _MISSED).then(pl.col(_bucket(output)) + OOV).otherwise(found)
+        null = pl.col(_key(output)).is_null()
+        return pl.when(null).then(pl.lit(NULL, pl.Int32)).otherwise(found).alias(output)
+
+    def _node(self, graph: GraphBuilder, x: Value, values: pl.Series) -> Value:
+        key = key_node(graph, x)
+        ids = label_encoder(graph, key, values, first=self.first, unknown=self._unknown)
+        if self.num_buckets == 1:
+            return ids
+        bucket = bucket_node(graph, key, self.num_buckets, is_null(graph, key))
+        hashed = graph.op("Add", bucket, graph.constant(OOV, "int64"), dtype="int64")
+        missed = graph.op("Equal", ids, graph.constant(_MISSED, "int64"), dtype="bool")
+        return where(graph, missed, hashed, ids)
+
+
+def _key(output: str) -> str:
+    return f"{output}!key"
+
+
+def _found(output: str) -> str:
+    return f"{output}!found"
+
+
+def _bucket(output: str) -> str:
+    return f"{output}!bucket"
 
 
 def label_encoder(graph: GraphBuilder, key: Value, values: pl.Series, *, first: int, unknown: int) -> Value:

@@ -13,6 +13,7 @@ from core.spec import custom_error
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import State
 from etl.ops.elementwise import Elementwise, float_constant
+from etl.ops.nvt import nvtabular_ops
 
 
 class Clip(Elementwise[State]):
@@ -51,6 +52,4 @@ class Clip(Elementwise[State]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Clip`."""
-        from nvtabular import ops
-
-        return ops.Clip(min_value=self.min_value, max_value=self.max_value)
+        return nvtabular_ops().Clip(min_value=self.min_value, max_value=self.max_value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,9 +25,7 @@ def categorical(column: Column, cardinality: int | None) -> Column:
     """A column of ids 0 .. cardinality-1 made of this one."""
     tags = column.tags - {Tag.CONTINUOUS} | {Tag.CATEGORICAL}
     width = None if cardinality is None else embedding_width(cardinality)
-    return replace(
-        column, dtype=DType.INT32, tags=tags, nullable=False, cardinality=cardinality, embedding_dim=width
-    )
+    return replace(column, dtype=DType.INT32, tags=tags, nullable=False, cardinality=cardinality, embedding_dim=width)
 
 
 def embedding_width(cardinality: int) -> int:
@@ -36,7 +35,7 @@ def embedding_width(cardinality: int) -> int:
         >>> embedding_width(3), embedding_width(1_000), embedding_width(100_000_000)
         (16, 77, 512)
     """
-    return min(max(16, round(1.6 * cardinality**0.56)), 512)
+    return min(max(16, round(1.6 * math.pow(cardinality, 0.56))), 512)
 
 
 def require_numbers(columns: Sequence[Column], kind: str) -> None:

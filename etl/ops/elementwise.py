@@ -28,9 +28,7 @@ class Elementwise(Operator[S]):
         require_numbers(columns, self.kind)
         return tuple(continuous(column, nullable=self.keeps_null) for column in columns)
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S) -> pl.LazyFrame:
         """Add one expression a column."""
         made = [
             self.expression(number(wiring, column), column.name, state).alias(wiring.outputs[column.name])

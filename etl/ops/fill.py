@@ -14,6 +14,7 @@ from etl.onnx import GraphBuilder, Value, is_null, to_float, where
 from etl.ops.base import Collected, Operator, S, State, Statistics, Wiring
 from etl.ops.declare import INTEGERS, continuous, require_numbers
 from etl.ops.elementwise import number
+from etl.ops.nvt import nvtabular_ops
 from etl.types import POLARS
 
 VALUES = {DType.INT64: "int64", DType.INT32: "int64", DType.FLOAT64: "float64", DType.STRING: "string"}
@@ -41,9 +42,7 @@ class Fill(Operator[S]):
         flags = [continuous(column, nullable=False).renamed(f"{column.name}_filled") for column in columns]
         return (*(self.filled(column) for column in columns), *(flags if self.flags else []))
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S) -> pl.LazyFrame:
         """Add the filled columns and their flags."""
         made = []
         for column in columns:
@@ -117,9 +116,7 @@ class FillMissing(Fill[State]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.FillMissing`."""
-        from nvtabular import ops
-
-        return ops.FillMissing(fill_val=self.fill_val, add_binary_cols=self.add_binary_cols)
+        return nvtabular_ops().FillMissing(fill_val=self.fill_val, add_binary_cols=self.add_binary_cols)
 
 
 @dataclass(frozen=True)
@@ -176,6 +173,4 @@ class FillMedian(Fill[Medians]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.FillMedian`."""
-        from nvtabular import ops
-
-        return ops.FillMedian(add_binary_cols=self.add_binary_cols)
+        return nvtabular_ops().FillMedian(add_binary_cols=self.add_binary_cols)

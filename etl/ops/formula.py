@@ -67,9 +67,7 @@ class Formula(Operator[State]):
         tags = reduce(frozenset.intersection, (column.tags for column in columns))
         return (continuous(Column(self.name, columns[0].dtype, tags), nullable=True),)
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the column."""
         values = {column.name: number(wiring, column) for column in columns}
         made = to_polars(parse(self.formula), values)

@@ -13,6 +13,7 @@ from etl.hashing import add_bucket, bucket_node
 from etl.onnx import GraphBuilder, Value, is_null
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import categorical, require_keys
+from etl.ops.nvt import nvtabular_ops
 
 
 class HashBucket(Operator[State]):
@@ -25,7 +26,7 @@ class HashBucket(Operator[State]):
         >>> from etl import Workflow
         >>> frame = pl.DataFrame({"city": ["Oslo", "Oslo", None]})
         >>> Workflow(["city"] >> HashBucket(10)).fit(frame).transform(frame).collect()["city"].to_list()
-        [2, 2, 0]
+        [5, 5, 0]
     """
 
     kind = "hash_bucket"
@@ -37,13 +38,11 @@ class HashBucket(Operator[State]):
         require_keys(columns, self.kind)
         return tuple(categorical(column, self.num_buckets) for column in columns)
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the buckets."""
         for column in columns:
             source, output = wiring.inputs[column.name], wiring.outputs[column.name]
-            frame = add_bucket(frame, source, column.dtype, output, self.num_buckets, wiring.collect)
+            frame = add_bucket(frame, source, column.dtype, output, buckets=self.num_buckets, collect=wiring.collect)
         return frame
 
     def onnx(
@@ -51,14 +50,10 @@ class HashBucket(Operator[State]):
     ) -> dict[str, Value]:
         """The same hash in the graph."""
         return {
-            column.name: bucket_node(
-                graph, inputs[column.name], self.num_buckets, is_null(graph, inputs[column.name])
-            )
+            column.name: bucket_node(graph, inputs[column.name], self.num_buckets, is_null(graph, inputs[column.name]))
             for column in columns
         }
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.HashBucket`."""
-        from nvtabular import ops
-
-        return ops.HashBucket(self.num_buckets)
+        return nvtabular_ops().HashBucket(self.num_buckets)

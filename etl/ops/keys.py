@@ -49,9 +49,7 @@ def key_node(graph: GraphBuilder, x: Value) -> Value:
         return x
     floor = graph.op("Floor", x, dtype="float64")
     same = graph.op("Equal", x, floor, dtype="bool")
-    exact = graph.op(
-        "Less", graph.op("Abs", x, dtype="float64"), graph.constant(_EXACT, "float64"), dtype="bool"
-    )
+    exact = graph.op("Less", graph.op("Abs", x, dtype="float64"), graph.constant(_EXACT, "float64"), dtype="bool")
     whole = graph.op("And", same, exact, dtype="bool")
     known = where(graph, whole, x, graph.constant(float(_NO_KEY), "float64"))
     null = graph.op("IsNaN", x, dtype="bool")

@@ -36,9 +36,7 @@ class LambdaOp(Operator[State]):
         """Declare what Polars says of the function's type: integers, floats or strings."""
         return tuple(self._declare(column) for column in columns)
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Apply the function."""
         made = []
         for column in columns:

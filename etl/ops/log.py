@@ -9,6 +9,7 @@ import polars as pl
 from etl.onnx import GraphBuilder, Value, where
 from etl.ops.base import State
 from etl.ops.elementwise import Elementwise, float_constant
+from etl.ops.nvt import nvtabular_ops
 
 
 class LogOp(Elementwise[State]):
@@ -38,6 +39,4 @@ class LogOp(Elementwise[State]):
 
     def nvtabular(self, columns: Any) -> Any:
         """`nvtabular.ops.LogOp`."""
-        from nvtabular import ops
-
-        return ops.LogOp()
+        return nvtabular_ops().LogOp()

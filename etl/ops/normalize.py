@@ -14,6 +14,7 @@ from core.schema import Column
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Collected, State, Statistics, Wiring
 from etl.ops.elementwise import Elementwise, float_constant, number
+from etl.ops.nvt import nvtabular_ops
 
 _BITS = 26
 """Learned moments keep this many bits (of the deviation): more than float32 shows, less than what the order in
@@ -88,9 +89,7 @@ class Normalize(Elementwise[Moments]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Normalize`."""
-        from nvtabular import ops
-
-        return ops.Normalize()
+        return nvtabular_ops().Normalize()
 
 
 @dataclass(frozen=True)
@@ -127,12 +126,13 @@ class NormalizeMinMax(Elementwise[Extremes]):
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Extremes:
         """Read the extremes."""
-        pairs = {column.name: finite_extremes(collected, column, self.kind) for column in columns}
+        lows, highs = {}, {}
         for column in columns:
-            low, high = pairs[column.name]
+            low, high = finite_extremes(collected, column, self.kind)
             if not math.isfinite(high - low):
                 raise too_wide(column, self.kind)
-        return Extremes({name: low for name, (low, _) in pairs.items()}, {name: high for name, (_, high) in pairs.items()})
+            lows[column.name], highs[column.name] = low, high
+        return Extremes(lows, highs)
 
     def expression(self, x: pl.Expr, name: str, state: Extremes) -> pl.Expr:
         """See `Elementwise.expression`."""
@@ -152,9 +152,7 @@ class NormalizeMinMax(Elementwise[Extremes]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.NormalizeMinMax`."""
-        from nvtabular import ops
-
-        return ops.NormalizeMinMax()
+        return nvtabular_ops().NormalizeMinMax()
 
 
 def extremes(values: dict[str, pl.Expr]) -> dict[str, pl.Expr]:
@@ -191,7 +189,7 @@ def round_to(value: float, scale: float) -> float:
 
     Example:
         >>> round_to(1 / 3, 1.0)
-        0.3333333358168602
+        0.3333333432674408
     """
     unit = math.ldexp(1.0, math.frexp(scale)[1] - _BITS)
     rounded = round(value / unit) * unit if unit else value

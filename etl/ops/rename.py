@@ -13,6 +13,7 @@ from core.schema import Column
 from core.spec import custom_error
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, State, Wiring
+from etl.ops.nvt import nvtabular_ops
 
 
 class Rename(Operator[State]):
@@ -45,9 +46,7 @@ class Rename(Operator[State]):
             )
         return tuple(column.renamed(self._new(column.name)) for column in columns)
 
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State
-    ) -> pl.LazyFrame:
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the same values under new names."""
         return frame.with_columns(
             pl.col(wiring.inputs[column.name]).alias(wiring.outputs[self._new(column.name)]) for column in columns
@@ -61,9 +60,7 @@ class Rename(Operator[State]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Rename`."""
-        from nvtabular import ops
-
-        return ops.Rename(name=self.name, postfix=self.postfix)
+        return nvtabular_ops().Rename(name=self.name, postfix=self.postfix)
 
     def _new(self, name: str) -> str:
         return self.name if self.name is not None else f"{name}{self.postfix}"
