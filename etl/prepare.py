@@ -21,23 +21,22 @@ from etl.engines import Engine, Sunk, make
 from etl.entities import Catalogue, catalogues, write_catalogue, write_interactions
 from etl.fitted import Fitted
 from etl.look import Look, look
-from etl.mix import mix64
 from etl.phases import Phases
 from etl.profile import profile, unseen_shares
 from etl.raw import Raw, open_raw
+from etl.samples import take
 from etl.sources import Sources
 from etl.spec import EtlSpec
 from etl.splits import ColumnSplit
 from etl.splitting import Rows, expects, learn
 from etl.target import require_both_classes, require_labels, target
+from etl.tables import write_table
 from etl.ticks import counted
 from etl.times import time_of
 from etl.types import dtype_of
 from etl.workflow import from_spec, require_model_inputs
 
 VERSION = 1
-SAMPLE_ROWS = 1000
-"""Raw rows kept for the golden file."""
 
 
 @dataclass(frozen=True)
@@ -182,15 +181,11 @@ def _describe(
     raw = _raw_schema(data, fitted)
     raw.write(dataset.raw_schema_file)
     split = next(split for split in ("test", "valid", "train") if data.rows[split])
-    chosen = data.part(split).with_columns(mix64(ROW, seed).alias(_HASH)).bottom_k(SAMPLE_ROWS, by=[_HASH, ROW])
-    sample = chosen.select(ROW, *raw.names).sort(ROW).drop(ROW).collect(engine="streaming")
-    dataset.sample_file.parent.mkdir()
-    sample.write_parquet(dataset.sample_file)
+    columns = [name for name in data.raw.types if name != ROW]
+    samples = take(data.frame, split, columns, rows=data.seen.rows, seed=seed)
+    write_table(samples.golden.select(raw.names), dataset.sample_file)
     shares = unseen_shares(sunk.files, fitted)
-    profile(data.raw.frame, data.seen, shares, seed).write_parquet(dataset.profile_file)
-
-
-_HASH = "__hash__"
+    write_table(profile(samples.profile, data.seen, shares), dataset.profile_file)
 
 
 def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:

@@ -8,14 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from core.dataset import ROW
 from etl.fitted import Fitted
 from etl.look import Look, plain
-from etl.mix import below, mix64
 from etl.ops.categorify import OOV, Categorify
 
-SAMPLE = 200_000
-"""Quantiles and frequent values come from about this many rows, chosen by a hash; from all when there are fewer."""
 TOP = 10
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TYPES: dict[str, Any] = {
@@ -36,21 +32,19 @@ TYPES: dict[str, Any] = {
 }
 
 
-def profile(
-    frame: pl.LazyFrame, seen: Look, unseen: Mapping[str, Mapping[str, float]], seed: int
-) -> pl.DataFrame:
-    """Profile the columns of a frame; one row a column, see `TYPES` for what is told.
+def profile(rows: pl.DataFrame, seen: Look, unseen: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
+    """Profile raw columns; one row a column, see `TYPES` for what is told.
+
+    Counts of rows and nulls, extremes and means are exact; quantiles and frequent values come from `rows`, and
+    so do numbers of distinct values when these are all the rows there are (else within a few percent).
 
     Args:
-        frame: Raw rows with ROW.
-        seen: What the first look found in the same frame.
-        unseen: Split -> categorical output -> share of rows whose value was unknown after training.
-        seed: Chooses the sample.
+        rows: All rows, or a sample of them.
+        seen: What the first look found in all of them.
+        unseen: Split -> raw column -> share of its rows whose value was unknown after training.
     """
-    chosen = frame if seen.rows <= SAMPLE else frame.filter(mix64(ROW, seed) < below(SAMPLE / seen.rows))
-    sample = chosen.select(list(seen.columns)).collect(engine="streaming")
-    rows = [_column(sample[name], seen) | _unseen(name, unseen) for name in seen.columns]
-    return pl.DataFrame(rows, schema=TYPES, orient="row")
+    table = [_column(rows[name], seen) | _unseen(name, unseen) for name in rows.columns]
+    return pl.DataFrame(table, schema=TYPES, orient="row")
 
 
 def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
@@ -67,12 +61,17 @@ def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
         "distinct": full.n_unique() if whole else summary.distinct,
         "low": _text(summary.low),
         "high": _text(summary.high),
-        "mean": summary.mean,
+        "mean": _rounded(summary.mean),
         "sampled": len(values),
         "quantiles": [full.quantile(q, "linear") for q in QUANTILES] if numeric and len(full) else [],
         "top_values": plain(counts[values.name].to_list()),
         "top_counts": counts["n"].to_list(),
     }
+
+
+def _rounded(mean: float | None) -> float | None:
+    """Nine digits: the order in which rows are summed changes later ones."""
+    return None if mean is None else float(f"{mean:.9g}")
 
 
 def _text(value: Any) -> str | None:
