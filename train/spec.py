@@ -12,7 +12,6 @@ from train.models import RANKERS, RETRIEVERS
 from train.models.base import RankerModel
 from train.models.retriever import RetrieverModel
 
-
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0.0)]

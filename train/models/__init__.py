@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from train.models.base import RankerModel, RetrieverModel
+from train.models.base import RankerModel
 from train.models.dcn_v2 import DcnV2Spec
 from train.models.dlrm import DlrmSpec
 from train.models.logistic import LogisticSpec
 from train.models.mlp import MlpSpec
+from train.models.popularity import PopularitySpec
+from train.models.retriever import RetrieverModel
+from train.models.two_tower import TwoTowerSpec
 from train.models.wide_deep import WideDeepSpec
 
 RANKERS: dict[str, type[RankerModel]] = {
@@ -17,4 +20,7 @@ RANKERS: dict[str, type[RankerModel]] = {
     "dlrm": DlrmSpec,
 }
 
-RETRIEVERS: dict[str, type[RetrieverModel]] = {}
+RETRIEVERS: dict[str, type[RetrieverModel]] = {
+    "popularity": PopularitySpec,
+    "two_tower": TwoTowerSpec,
+}

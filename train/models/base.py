@@ -31,10 +31,3 @@ class RankerModel(Spec):
             UserError: The model cannot work with these features.
         """
         raise NotImplementedError
-
-
-class RetrieverModel(Spec):
-    """Settings of a candidate generator."""
-
-    kind: str
-    """Its name in YAML and in `train.models.RETRIEVERS`."""

@@ -1,0 +1,122 @@
+"""One tower: the features of a user or an item to a vector, ready for ids that training never saw.
+
+Shapes: B rows, F categorical features, D continuous features, R rows of the embedding table, V dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from train.batch import Batch, Features
+from train.layers.embedding import FusedEmbedding
+from train.layers.flat import require_features
+from train.layers.mlp import Mlp, linear
+
+
+class Tower(nn.Module):
+    """Features -> vector.
+
+    Without hidden layers the vector is the sum of a linear map of the continuous features and of one embedding a
+    categorical feature (Kula, 2015, Metadata Embeddings); with them, a multi-layer perceptron over all of them
+    laid side by side.
+
+    Each feature has one more id, `unknown`. In training an id that came `n` times gives way to it with probability
+    `unknown / (unknown + n)` (Kiperwasser & Goldberg, 2016, section 5), so that it becomes the embedding of a rare id;
+    `settle` gives it to each id that never came.
+
+    Args:
+        features: What the tower reads.
+        width: Dimensions of the vector, and of an embedding.
+        hidden: Widths of the hidden layers.
+        dropout: Share of hidden units left out in training.
+        unit: Give vectors of one length.
+        scale: What the vector is multiplied by.
+    """
+
+    drop_R: Tensor
+    unknown_F: Tensor
+
+    def __init__(
+        self,
+        features: Features,
+        *,
+        width: int,
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        unit: bool = False,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        require_features(features)
+        sizes = [size + 1 for size in features.cardinalities]
+        self.unit, self.scale = unit, scale
+        self.embedding = FusedEmbedding(sizes, width) if sizes else None
+        self.register_buffer("unknown_F", torch.tensor(features.cardinalities, dtype=torch.int64), persistent=False)
+        self.register_buffer("drop_R", torch.zeros(sum(sizes)), persistent=False)
+        inputs = len(sizes) * width + len(features.continuous)
+        self.deep = Mlp(inputs, hidden, out=width, dropout=dropout) if hidden else None
+        self.linear = (
+            linear(len(features.continuous), width, bias=False) if features.continuous and not hidden else None
+        )
+        if self.embedding is not None:
+            with torch.no_grad():
+                self.embedding.weight[self.embedding.offsets_F + self.unknown_F] = 0.0
+
+    def expect(self, count_N: Tensor, ids_NF: Tensor, *, unknown: float) -> None:
+        """Learn how often each id comes in training, from its entities.
+
+        Args:
+            count_N: Training pairs of each entity.
+            ids_NF: Ids of each entity.
+            unknown: Weight of the unknown id against the count of an id.
+        """
+        if self.embedding is None:
+            return
+        count_R = torch.zeros_like(self.drop_R, dtype=torch.int64)
+        rows_NF = ids_NF.to(torch.int64) + self.embedding.offsets_F
+        count_R.index_add_(0, rows_NF.flatten(), count_N.unsqueeze(1).expand_as(rows_NF).flatten())
+        drop_R = unknown / (unknown + count_R.clamp(min=1))
+        self.drop_R.copy_(drop_R.masked_fill(count_R == 0, 1.0))
+
+    def settle(self) -> None:
+        """Give each id that never came the embedding of the unknown id."""
+        if self.embedding is None:
+            return
+        unknown_F = self.embedding.offsets_F + self.unknown_F
+        owner_R = torch.repeat_interleave(unknown_F, self.unknown_F + 1)
+        never_R = self.drop_R == 1.0
+        with torch.no_grad():
+            weight = self.embedding.weight
+            weight[never_R] = weight[owner_R[never_R]]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Batch -> vector_BV."""
+        vector_BV = self._sum(batch) if self.deep is None else self._deep(batch, self.deep)
+        if self.unit:
+            vector_BV = normalize(vector_BV, dim=1)
+        return vector_BV if self.scale == 1.0 else vector_BV * self.scale
+
+    def _sum(self, batch: Batch) -> Tensor:
+        parts = []
+        if self.embedding is not None:
+            parts.append(self._look_up(batch.ids_BF, self.embedding).sum(dim=1))
+        if self.linear is not None:
+            parts.append(self.linear(batch.dense_BD))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def _deep(self, batch: Batch, deep: Mlp) -> Tensor:
+        parts = [] if self.embedding is None else [self._look_up(batch.ids_BF, self.embedding).flatten(1)]
+        vector_BV: Tensor = deep(torch.cat([*parts, batch.dense_BD], dim=1))
+        return vector_BV
+
+    def _look_up(self, ids_BF: Tensor, embedding: FusedEmbedding) -> Tensor:
+        if self.training:
+            drop_BF = self.drop_R[ids_BF + embedding.offsets_F]
+            gone_BF = torch.rand_like(drop_BF) < drop_BF
+            ids_BF = torch.where(gone_BF, self.unknown_F, ids_BF)
+        found_BFV: Tensor = embedding(ids_BF)
+        return found_BFV

@@ -1,0 +1,114 @@
+"""Two towers: a user vector and an item vector whose inner product ranks.
+
+Source: Yi et al., 2019, Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations.
+
+Shapes: B pairs, C candidates, P training pairs, V dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from core.dataset import ITEM_INDEX, USER_INDEX
+from train.batch import Batch, Features
+from train.layers.tower import Tower
+from train.models.base import Dropout, Hidden, Width
+from train.models.retriever import TrainedModel, Towers
+from train.pairs import Pairs, Tables, take
+from train.sampled_softmax import log_expected, sampled_softmax
+
+
+class TwoTowerSpec(TrainedModel):
+    """Settings of the two towers and of their loss.
+
+    Attributes:
+        embedding_dim: Dimensions of the vectors and of the embeddings.
+        hidden: Widths of the hidden layers of each tower; none: a vector is the sum of its features' embeddings.
+        dropout: Share of hidden units left out in training.
+        unknown: How readily a rare id stands in for unknown ones: an id of n training pairs does with probability
+            unknown / (unknown + n).
+        unit: Vectors of length one (cosine similarity); then choose a temperature near 0.1.
+        temperature: What scores are divided by.
+        correction: Correct scores in training for how popular a negative is.
+        uniform_negatives: Further negatives a batch, drawn evenly from the items that occur in training.
+    """
+
+    kind: Literal["two_tower"] = "two_tower"
+    embedding_dim: Width = 64
+    hidden: Hidden = ()
+    dropout: Dropout = 0.0
+    unknown: Annotated[float, Field(ge=0.0)] = 1.0
+    unit: bool = False
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    correction: bool = True
+    uniform_negatives: Annotated[int, Field(ge=0)] = 512
+
+    def build(self, user: Features, item: Features, *, items: int) -> Towers:
+        """Make the towers.
+
+        Raises:
+            UserError: A side has no features.
+        """
+        return TwoTowers(self._tower(user, scale=1.0 / self.temperature), self._tower(item, scale=1.0))
+
+    def _tower(self, features: Features, *, scale: float) -> Tower:
+        return Tower(
+            features,
+            width=self.embedding_dim,
+            hidden=self.hidden,
+            dropout=self.dropout,
+            unit=self.unit,
+            scale=scale,
+        )
+
+    def objective(self, towers: Towers, tables: Tables, pairs: Pairs) -> Callable[[Batch], Tensor]:
+        """Make the loss over in-batch and uniform negatives."""
+        if not isinstance(towers, TwoTowers):
+            raise TypeError(f"two towers are trained together, got {type(towers).__name__}")
+        count_U = torch.bincount(pairs.user_P, minlength=pairs.users)
+        count_I = torch.bincount(pairs.item_P, minlength=pairs.items)
+        towers.query.expect(count_U, tables.user.ids_BF, unknown=self.unknown)
+        towers.item.expect(count_I, tables.item.ids_BF, unknown=self.unknown)
+        return _Objective(towers, tables, count_I, uniform=self.uniform_negatives, correct=self.correction)
+
+
+class TwoTowers(Towers):
+    """Towers that share the dimensions of their vectors and nothing else."""
+
+    query: Tower
+    item: Tower
+
+    def __init__(self, query: Tower, item: Tower) -> None:
+        super().__init__(query, item)
+
+    def settle(self) -> None:
+        """Give ids that training never saw the embedding of the unknown id."""
+        self.query.settle()
+        self.item.settle()
+
+
+class _Objective:
+    """A batch of pairs -> its sampled softmax loss."""
+
+    def __init__(self, towers: TwoTowers, tables: Tables, count_I: Tensor, *, uniform: int, correct: bool) -> None:
+        self._towers, self._tables, self._uniform, self._correct = towers, tables, uniform, correct
+        self._share_I = count_I.to(torch.float32) / count_I.sum()
+        self._known_K = count_I.nonzero().squeeze(1)
+        self._chance_I = (count_I > 0).to(torch.float32) / len(self._known_K)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        user_B, item_B = batch.extra[USER_INDEX], batch.extra[ITEM_INDEX]
+        drawn = torch.randint(len(self._known_K), (self._uniform,), device=item_B.device)
+        item_C = torch.cat([item_B, self._known_K[drawn]])
+        query_BV = self._towers.query(take(self._tables.user, user_B))
+        item_CV = self._towers.item(take(self._tables.item, item_C))
+        log_expected_C = self._log_expected(len(item_B))[item_C] if self._correct else None
+        return sampled_softmax(query_BV @ item_CV.T, item_C, log_expected_C)
+
+    def _log_expected(self, pairs: int) -> Tensor:
+        return log_expected(self._share_I, self._chance_I, pairs=pairs, uniform=self._uniform)

@@ -1,0 +1,237 @@
+"""Users, items and what happened between them, as tensors.
+
+Shapes: P interactions, N rows of one side (users or items), F categorical features, D continuous features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, USER_INDEX, Dataset
+from core.errors import UserError
+from core.schema import Tag
+from train.batch import Batch, Features
+from train.ranking import ItemSets
+
+ENTITY = "__entity__"
+"""Name in `Batch.extra` of a row's number in its entity table."""
+SIDES = {"user": Tag.USER, "item": Tag.ITEM}
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Every interaction of a data set.
+
+    Attributes:
+        user_P: Row of the user.
+        item_P: Row of the item.
+        positive_P: Whether the target is above one half.
+        split_P: Index into SPLITS.
+        users: Number of users in the catalogue.
+        items: Number of items in the catalogue.
+    """
+
+    user_P: Tensor
+    item_P: Tensor
+    positive_P: Tensor
+    split_P: Tensor
+    users: int
+    items: int
+
+    def positives(self, split: str) -> tuple[Tensor, Tensor]:
+        """Users and items of the positive interactions of a split, in the order of the file."""
+        chosen = self.positive_P & (self.split_P == SPLITS.index(split))
+        return self.user_P[chosen], self.item_P[chosen]
+
+    def pairs(self, split: str) -> Pairs:
+        """The positive interactions of a split, to learn from."""
+        return Pairs(*self.positives(split), users=self.users, items=self.items)
+
+    def wanted(self, split: str) -> ItemSets:
+        """What each user is to be given: the positives of a split."""
+        return ItemSets.of(*self.positives(split), users=self.users, items=self.items)
+
+    def before(self, split: str) -> ItemSets:
+        """What each user has seen, liked or not, in the splits before this one."""
+        chosen = self.split_P < SPLITS.index(split)
+        return ItemSets.of(self.user_P[chosen], self.item_P[chosen], users=self.users, items=self.items)
+
+    def to(self, device: torch.device) -> Interactions:
+        """The same on a device."""
+        moved = (value.to(device) for value in (self.user_P, self.item_P, self.positive_P, self.split_P))
+        return Interactions(*moved, users=self.users, items=self.items)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs to learn from: user `user_P[p]` liked item `item_P[p]`.
+
+    Attributes:
+        user_P: Rows of users, int64.
+        item_P: Rows of items, int64.
+        users: Number of users in the catalogue.
+        items: Number of items in the catalogue.
+    """
+
+    user_P: Tensor
+    item_P: Tensor
+    users: int
+    items: int
+
+    def __len__(self) -> int:
+        return len(self.user_P)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The features of every user and of every item, row by row."""
+
+    user: Batch
+    item: Batch
+
+    def to(self, device: torch.device) -> Tables:
+        """The same on a device."""
+        return Tables(self.user.to(device), self.item.to(device))
+
+
+class PairLoader:
+    """Shuffled batches of pairs; their `extra` holds USER_INDEX and ITEM_INDEX, and no features.
+
+    The order of an epoch is a function of the number of pairs, the seed and the epoch's number alone. The last batch
+    may be shorter.
+
+    Args:
+        pairs: The pairs, on the device where the batches are to lie.
+        batch_size: Pairs a batch.
+        seed: What the order is drawn from.
+
+    Example:
+        >>> pairs = Pairs(torch.tensor([0, 1, 1]), torch.tensor([5, 5, 6]), users=2, items=7)
+        >>> [len(batch) for batch in PairLoader(pairs, 2, seed=0).epoch(0)]
+        [2, 1]
+    """
+
+    def __init__(self, pairs: Pairs, batch_size: int, *, seed: int) -> None:
+        self._pairs, self._batch_size, self._seed = pairs, batch_size, seed
+        self.rows = len(pairs)
+        self.steps = -(-len(pairs) // batch_size)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from step `start` on."""
+        # The order is drawn on the CPU, so that it is the same for every device.
+        seed = int.from_bytes(hashlib.sha256(f"{self._seed} {number}".encode()).digest()[:8], "little", signed=True)
+        order_P = torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
+        order_P = order_P.to(self._pairs.user_P.device)
+        for begin in range(start * self._batch_size, self.rows, self._batch_size):
+            chosen_B = order_P[begin : begin + self._batch_size]
+            user_B, item_B = self._pairs.user_P[chosen_B], self._pairs.item_P[chosen_B]
+            none_B0 = torch.empty(len(chosen_B), 0, device=chosen_B.device)
+            yield Batch(none_B0.to(torch.int64), none_B0, extra={USER_INDEX: user_B, ITEM_INDEX: item_B})
+
+
+def read_interactions(dataset: Dataset) -> Interactions:
+    """Read `interactions.parquet`.
+
+    Raises:
+        UserError: The data set has no users and items, or the file is damaged.
+    """
+    if not dataset.has_entities:
+        raise UserError(
+            "a candidate generator needs users and items, and this data set has none",
+            where=str(dataset.path),
+            cure="name them in data.roles (user: ..., item: ...) or leave out train.retriever",
+        )
+    frame = _read(dataset.interactions_file, [USER_INDEX, ITEM_INDEX, SPLIT, TARGET])
+    sizes = [_height(dataset.entity_file(side)) for side in ("users", "items")]
+    for name, size in zip((USER_INDEX, ITEM_INDEX), sizes, strict=True):
+        low, high = frame.select(pl.col(name).min().alias("low"), pl.col(name).max().alias("high")).row(0)
+        if frame.height and (low is None or low < 0 or high >= size):
+            raise UserError(
+                f"{name} must lie in [0, {size}), got [{low}, {high}]",
+                where=str(dataset.interactions_file),
+                cure="run the etl stage again",
+            )
+    columns = [torch.from_numpy(frame[name].to_numpy().copy()) for name in (USER_INDEX, ITEM_INDEX, SPLIT)]
+    positive = torch.from_numpy((frame[TARGET] > 0.5).fill_null(value=False).to_numpy().copy())
+    user, item, split = columns
+    return Interactions(user.long(), item.long(), positive, split, users=sizes[0], items=sizes[1])
+
+
+def side_features(dataset: Dataset, side: str) -> Features:
+    """The features of `user` or `item`, in the order of the schema."""
+    schema = dataset.schema().select(SIDES[side])
+    return Features.of(schema.keep(column.name for column in schema if not column.is_list))
+
+
+def entity_batch(dataset: Dataset, side: str, features: Features) -> Batch:
+    """The features of every `user` or `item`, in the order of the entity file; `extra[ENTITY]` counts the rows.
+
+    Raises:
+        UserError: The file is missing or damaged, or an id lies outside its cardinality.
+    """
+    path = dataset.features_file(side)
+    names = [*features.categorical, *features.continuous]
+    rows = _height(dataset.entity_file(f"{side}s"))
+    frame = _read(path, names) if names else pl.DataFrame()
+    if names and frame.height != rows:
+        raise UserError(f"{frame.height} rows, {rows} expected", where=str(path), cure="run the etl stage again")
+    ids_NF = _matrix(frame, features.categorical, rows, np.int32)
+    _check_ids(ids_NF, features, path)
+    dense_ND = _matrix(frame, features.continuous, rows, np.float32)
+    return Batch(ids_NF, dense_ND, extra={ENTITY: torch.arange(rows)})
+
+
+def read_tables(dataset: Dataset, user: Features, item: Features) -> Tables:
+    """Read the features of every user and every item.
+
+    Raises:
+        UserError: As `entity_batch`.
+    """
+    return Tables(entity_batch(dataset, "user", user), entity_batch(dataset, "item", item))
+
+
+def take(batch: Batch, row_B: Tensor) -> Batch:
+    """Some rows of a batch, in the order asked for."""
+    return batch.map(lambda values: values[row_B])
+
+
+def _matrix(frame: pl.DataFrame, names: tuple[str, ...], rows: int, dtype: type[np.generic]) -> Tensor:
+    out = np.empty((rows, len(names)), dtype=dtype)
+    for place, name in enumerate(names):
+        out[:, place] = frame[name].to_numpy()
+    return torch.from_numpy(out)
+
+
+def _check_ids(ids_NF: Tensor, features: Features, path: Path) -> None:
+    for place, (name, size) in enumerate(zip(features.categorical, features.cardinalities, strict=True)):
+        column = ids_NF[:, place]
+        if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
+            raise UserError(
+                f"ids of {name} must lie in [0, {size}), got [{int(column.min())}, {int(column.max())}]",
+                where=str(path),
+                cure="run the etl stage again",
+            )
+
+
+def _read(path: Path, names: list[str]) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, columns=names)
+    except FileNotFoundError:
+        raise UserError("there is no such file", where=str(path), cure="run the etl stage again") from None
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"the file cannot be read ({error})", where=str(path), cure="run the etl stage again") from None
+
+
+def _height(path: Path) -> int:
+    try:
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    except (FileNotFoundError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"the file cannot be read ({error})", where=str(path), cure="run the etl stage again") from None
