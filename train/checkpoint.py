@@ -1,7 +1,7 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped.
 
-    DIR/checkpoint/state.json           position, history, what the run is
-    DIR/checkpoint/tensors.safetensors  weight.*, optimizer.*, random.*, each whole and by name
+DIR/checkpoint/state.json           position, history, what the run is
+DIR/checkpoint/tensors.safetensors  weight.*, optimizer.*, random.*, each whole and by name
 """
 
 from __future__ import annotations

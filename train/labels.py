@@ -27,7 +27,7 @@ def require_two_classes(files: Sequence[Path], split: str) -> None:
             cure = "run the etl stage again"
             raise UserError(f"the target cannot be read ({error})", where=str(file), cure=cure) from None
     where = f"split {split}"
-    strange = sorted(found - {0.0, 1.0, None})
+    strange = sorted(label for label in found if label is not None and label not in {0.0, 1.0})
     if strange or None in found:
         label = f"{strange[0]:g}" if strange else "null"
         cure = "give etl.target a rule (at_least or equals) that makes 0 and 1 of it"

@@ -53,7 +53,7 @@ class Loader:
         [[[1], [2]], [[0]]]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a reader of files has settings of its own, all keyword-only
         self,
         files: Sequence[Path],
         features: Features,

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from core.dataset import Dataset
 from core.errors import UserError
 from core.files import hash_json, read_json, write_json
-from train.batch import Features
+from train.batch import Batch, Features
 from train.checkpoint import load_tensors, remove_checkpoint, save_tensors
 from train.determinism import seeded
 from train.labels import require_two_classes
@@ -46,9 +46,7 @@ class Ranker:
     spec: RankerSpec
 
 
-def train_ranker(
-    dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, device: torch.device
-) -> dict[str, Any]:
+def train_ranker(dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, device: torch.device) -> dict[str, Any]:
     """Train a ranker, and logistic regression on the same features as its baseline.
 
     Writes `model.safetensors`, `model.json` and `history.json` into `out`, the baseline's into `out/baseline`. What a
@@ -143,7 +141,11 @@ def _train_afresh(
             logit_N, target_N = predict(module, valid)
             return {"auc": auc(logit_N, target_N), "logloss": logloss(logit_N, target_N)}
 
-        task = Task(module, lambda batch: binary_cross_entropy(module(batch), batch.target_B), train, validate)
+        def loss(batch: Batch) -> Tensor:
+            assert batch.target_B is not None, "the loader was asked for the target"
+            return binary_cross_entropy(module(batch), batch.target_B)
+
+        task = Task(module, loss, train, validate)
         outcome = fit(task, _plan(spec, run), out, device=device)
     return _write(out, module, features, spec, outcome, run=run, seed=seed)
 
@@ -191,9 +193,7 @@ def _finished(out: Path, run: str) -> dict[str, Any] | None:
     return {name: value[name] for name in names} if value.get("run") == run else None
 
 
-def _identity(
-    dataset: Dataset, features: Features, spec: RankerSpec, seed: int, device: torch.device
-) -> str:
+def _identity(dataset: Dataset, features: Features, spec: RankerSpec, seed: int, device: torch.device) -> str:
     """What tells a run from another: settings, data and device."""
     files = [file for split in ("train", "valid") for file in dataset.files(split)]
     return hash_json(

@@ -46,9 +46,7 @@ class Layout:
     def columns(self) -> list[str]:
         """Every column to read, each once."""
         target = [] if self.target is None else [self.target]
-        return list(
-            dict.fromkeys([*self.features.categorical, *self.features.continuous, *target, *self.extra])
-        )
+        return list(dict.fromkeys([*self.features.categorical, *self.features.continuous, *target, *self.extra]))
 
 
 def row_groups(files: Sequence[Path], layout: Layout) -> list[RowGroup]:

@@ -38,7 +38,7 @@ class FusedEmbedding(nn.Module):
         self.table = nn.Embedding(int(sizes_F.sum()), width, sparse=True, _weight=_fresh(cardinalities, width))
 
     @property
-    def weight(self) -> nn.Parameter:
+    def weight(self) -> Tensor:
         """All tables, [R, E]."""
         return self.table.weight
 

@@ -6,6 +6,7 @@ Shapes: B rows, I inputs, O outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ class Mlp(nn.Module):
         super().__init__()
         sizes = [inputs, *hidden]
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [linear(before, after), nn.ReLU()]
             if dropout > 0.0:
                 layers.append(nn.Dropout(dropout))

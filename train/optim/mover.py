@@ -81,9 +81,7 @@ class Mover:
 
     def state(self) -> dict[str, Tensor]:
         """The optimizers' memory, by `WEIGHT:NAME`: the same whatever order or device the weights have."""
-        found = {
-            f"{weight}:{name}": value for weight, state in self._states.items() for name, value in state.items()
-        }
+        found = {f"{weight}:{name}": value for weight, state in self._states.items() for name, value in state.items()}
         if self._adamw is not None:
             for weight, parameter in self._dense.items():
                 found |= {f"{weight}:{name}": value for name, value in self._adamw.state[parameter].items()}

@@ -31,7 +31,8 @@ class RowGradient:
             >>> found.rows_U.tolist(), found.values_UE.tolist()
             ([0, 2], [[5.0], [4.0]])
         """
-        ids_N, values_NE = gradient._indices()[0], gradient._values()
+        # The public accessors want a coalesced tensor, which torch would make by a slower sort.
+        ids_N, values_NE = gradient._indices()[0], gradient._values()  # noqa: SLF001
         rows_U, place_N = torch.unique(ids_N, return_inverse=True)
         summed_UE = values_NE.new_zeros(rows_U.shape[0], values_NE.shape[1])
         return cls(rows_U, summed_UE.index_add_(0, place_N, values_NE))
