@@ -32,13 +32,9 @@ def load(cls: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(
-            "there is no such file", where=str(path), cure="give the path of a YAML config"
-        ) from None
+        raise UserError("there is no such file", where=str(path), cure="give the path of a YAML config") from None
     except IsADirectoryError:
-        raise UserError(
-            "this is a directory", where=str(path), cure="give the path of a YAML config"
-        ) from None
+        raise UserError("this is a directory", where=str(path), cure="give the path of a YAML config") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"this file can't be read ({error})", where=str(path)) from None
     return load_text(cls, text, str(path), overrides)
@@ -73,13 +69,13 @@ def load_text(cls: type[S], text: str, source: str, overrides: Sequence[str] = (
 
 
 def dump(spec: Spec) -> str:
-    """Write settings as YAML, every default spelled out; `load` reads it back to equal settings.
+    r"""Write settings as YAML, every default spelled out; `load` reads it back to equal settings.
 
     Example:
         >>> class Model(Spec):
         ...     width: int = 8
         >>> dump(Model())
-        'width: 8\\n'
+        'width: 8\n'
     """
     data = spec.model_dump(mode="json", by_alias=True)
     return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))

@@ -47,9 +47,7 @@ class _Fault:
 
 def explain(error: ValidationError, located: Located) -> UserError:
     """Give every error of a validation as one `UserError`, one line for each, in the order of the file."""
-    faults = _without_other_choices(
-        [_fault(dict(one), located.data) for one in error.errors(include_url=False)]
-    )
+    faults = _without_other_choices([_fault(dict(one), located.data) for one in error.errors(include_url=False)])
     order = {path: number for number, path in enumerate(located.places)}
     faults = sorted(faults, key=lambda fault: order.get(fault.path, 0))
     lines = [(_place(fault, located.places), f"{_dotted(fault)}{fault.message}") for fault in faults]
@@ -80,9 +78,10 @@ def _message(error: Mapping[str, Any]) -> str:
         return "is missing"
     if kind in _OWN_WORDS:
         return text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if not text.startswith("Input should "):
+    _, should, wanted = text.partition(" should ")
+    if not should:
         return text
-    wanted = text.removeprefix("Input should ").split(", unable to parse")[0]
+    wanted = wanted.replace(" after validation", "").split(", unable to parse")[0]
     wanted = next((ours for theirs, ours in _PLAIN.items() if wanted.startswith(theirs)), wanted)
     return f"must {wanted}, got {_shown(error['input'])}"
 
@@ -97,7 +96,7 @@ def _shown(value: Any) -> str:
 
 
 def _without_other_choices(faults: Sequence[_Fault]) -> list[_Fault]:
-    """Where a value could be of several types, drop the complaints of types that it clearly is not meant to be."""
+    """Where a value could be of several types, drop what the types say that it is not meant to be."""
 
     def off(fault: _Fault) -> bool:
         return fault.union == len(fault.path) and not fault.missing and fault.kind.endswith("_type")
@@ -107,7 +106,10 @@ def _without_other_choices(faults: Sequence[_Fault]) -> list[_Fault]:
         rivals = [one for one in faults if one.union is not None and one.path[: fault.union] == fault.path]
         if not off(fault) or all(off(one) for one in rivals):
             kept.append(fault)
-    return kept
+    places = [fault.path for fault in kept]
+    inner = {path[:depth] for path in places for depth in range(len(path))}
+    # A list is short of the entries that are at fault themselves.
+    return [fault for fault in kept if fault.kind != "too_short" or fault.path not in inner]
 
 
 def _place(fault: _Fault, places: Mapping[Path, Place]) -> str:

@@ -48,5 +48,5 @@ def _cure() -> str:
     import torch
 
     if torch.version.cuda is None:
-        return "this PyTorch is built for the CPU: install the GPU requirements (README, GPU machine), or use --device cpu"
+        return "this PyTorch is built for the CPU: install the GPU requirements (see README), or use --device cpu"
     return "check that nvidia-smi shows a GPU and that its driver is recent enough, or use --device cpu"

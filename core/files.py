@@ -33,13 +33,12 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
     except OSError as error:
         raise _disk_error(error, path) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        Path(name).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,7 +73,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent))
-    os.chmod(temporary, 0o777 & ~_umask())
+    temporary.chmod(0o777 & ~_umask())
     try:
         yield temporary
         replace_directory(temporary, path)
@@ -89,8 +88,8 @@ def replace_directory(new: Path, path: Path) -> None:
     retired = path.parent / f"{RETIRED}{path.name}"
     if path.exists():
         shutil.rmtree(retired, ignore_errors=True)
-        os.replace(path, retired)
-    os.replace(new, path)
+        path.replace(retired)
+    new.replace(path)
     shutil.rmtree(retired, ignore_errors=True)
 
 
@@ -102,7 +101,7 @@ def recover_directory(path: Path) -> None:
     if path.exists():
         shutil.rmtree(retired, ignore_errors=True)
     else:
-        os.replace(retired, path)
+        retired.replace(path)
 
 
 def remove_temporaries(directory: Path) -> None:

@@ -41,9 +41,7 @@ def _split(override: str, where: str) -> tuple[Path, Any]:
     parts = dotted.strip().split(".")
     if not equals or not all(parts):
         raise UserError("this is not a change", where=where, cure="write it as --set a.b.c=value")
-    return tuple(int(part) if part.isdecimal() else part for part in parts), parse(
-        text, where
-    ).data if text else None
+    return tuple(int(part) if part.isdecimal() else part for part in parts), parse(text, where).data if text else None
 
 
 def _put(node: Any, path: Path, value: Any, where: str) -> Any:
@@ -53,9 +51,7 @@ def _put(node: Any, path: Path, value: Any, where: str) -> Any:
     first, rest = path[0], path[1:]
     if isinstance(node, list):
         if not isinstance(first, int) or first >= len(node):
-            raise UserError(
-                f"{first!r} is no place in a list of {len(node)}", where=where, cure="count from 0"
-            )
+            raise UserError(f"{first!r} is no place in a list of {len(node)}", where=where, cure="count from 0")
         return [_put(one, rest, value, where) if index == first else one for index, one in enumerate(node)]
     if node is None:
         node = {}

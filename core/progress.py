@@ -1,4 +1,4 @@
-"""Progress of a long loop: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of a long loop: a bar with rate and time left on a terminal, now and then a line elsewhere."""
 
 from __future__ import annotations
 
@@ -113,6 +113,5 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Progress]:
 
 def _shown(figures: dict[str, float | str]) -> str:
     return " ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in figures.items()
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
     )

@@ -1,7 +1,7 @@
-"""Merlin's `schema.pbtxt`: TensorFlow Metadata's Schema message as text, with Merlin's tags and extra metadata.
+"""Merlin's `schema.pbtxt`: TensorFlow Metadata's Schema message as text, with Merlin's tags and metadata.
 
-What Merlin has no field for lies in `extra_metadata`, where Merlin keeps it as a property: `dtype` where type and
-item size don't tell it, and `nullable` where it is false.
+What Merlin has no field for lies in `extra_metadata`, where Merlin keeps it as a property: `dtype` where type
+and item size don't tell it, and `nullable` where it is false.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _extra_metadata(annotation: Message) -> dict[str, Any]:
 
 def _own_domain(domain: Mapping[str, Any], column: Column) -> dict[str, Any]:
     """What a domain says beyond the column's own name and cardinality."""
-    told = {"name": column.name}
+    told: dict[str, Any] = {"name": column.name}
     if column.cardinality is not None:
         told = {**told, "min": 0, "max": column.cardinality - 1}
     return {key: value for key, value in domain.items() if told.get(key) != value}
@@ -169,9 +169,7 @@ def _widest(kind: str) -> DType:
 
 def _tags(words: list[str]) -> tuple[frozenset[Tag], list[str]]:
     ours = {tag.value: tag for tag in Tag} | _SYNONYMS
-    return frozenset(ours[word] for word in words if word in ours), [
-        word for word in words if word not in ours
-    ]
+    return frozenset(ours[word] for word in words if word in ours), [word for word in words if word not in ours]
 
 
 def _lengths(feature: Message) -> dict[str, int] | None:

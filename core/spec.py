@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, LiteralString, Self, cast, get_args
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
@@ -38,7 +38,8 @@ class Spec(BaseModel):
         try:
             return handler(value)
         except UserError as error:
-            raise custom_error("user_error", str(error)) from None
+            told = "; ".join(part for part in (error.what, error.cure) if part)
+            raise custom_error("user_error", told) from None
         except ValidationError as error:
             details = [_detail(cls, dict(one)) for one in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(cls.__name__, details) from None
@@ -46,7 +47,19 @@ class Spec(BaseModel):
 
 def custom_error(kind: str, message: str) -> PydanticCustomError:
     """An error for a validator to raise, with a message that is not known before it happens."""
-    return PydanticCustomError(cast("LiteralString", kind), cast("LiteralString", message))
+    return PydanticCustomError(kind, message)
+
+
+def fault_at(place: tuple[int | str, ...], message: str, value: Any = None) -> ValidationError:
+    """An error for a validator of a whole to raise that stands at one of its parts.
+
+    Args:
+        place: Keys that lead from the validated settings to the part.
+        message: What is wrong.
+        value: What stands there.
+    """
+    detail = InitErrorDetails(type=custom_error("value", message), loc=place, input=value)
+    return ValidationError.from_exception_data("settings", [detail])
 
 
 def _detail(cls: type[Spec], error: dict[str, Any]) -> InitErrorDetails:

@@ -118,9 +118,7 @@ class _Reader:
             if token.text == closing and token.kind in ("mark", "end"):
                 return found
             if token.kind not in ("word", "type"):
-                raise UserError(
-                    f"a field name was expected, not {token.text or 'the end'!r}", where=token.where
-                )
+                raise UserError(f"a field name was expected, not {token.text or 'the end'!r}", where=token.where)
             found.setdefault(token.text, []).extend(self._values())
             if self._peek().text in (",", ";"):
                 self._next()
@@ -171,7 +169,7 @@ def _number(text: str) -> int | float:
 
 
 def _unquoted(text: str) -> str:
-    """A quoted string's value; octal and \\x escapes stand for bytes of UTF-8."""
+    """A quoted string's value; octal and hexadecimal escapes stand for bytes of UTF-8."""
     raw = bytearray()
     for plain, simple, octal, byte, point in _PIECE.findall(text[1:-1]):
         if octal or byte:
@@ -185,8 +183,4 @@ def _unquoted(text: str) -> str:
 
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return (
-        '"'
-        + "".join(f"\\{ord(one):03o}" if ord(one) < 32 or ord(one) == 127 else one for one in escaped)
-        + '"'
-    )
+    return '"' + "".join(f"\\{ord(one):03o}" if ord(one) < 32 or ord(one) == 127 else one for one in escaped) + '"'

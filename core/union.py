@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, InitErrorDetails, core_schema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
 
-from core.spec import Spec, custom_error
+from core.spec import Spec, custom_error, fault_at
 from core.suggest import did_you_mean
 
 
@@ -52,30 +52,21 @@ class ByKind:
     def _read(self, value: Any) -> Spec:
         settings = {self.key: value} if isinstance(value, str) else value
         if not isinstance(settings, Mapping):
-            raise custom_error(
-                "kind_type", f"must be the name of a {self.noun} or a mapping with `{self.key}`"
-            )
+            raise custom_error("kind_type", f"must be the name of a {self.noun} or a mapping with `{self.key}`")
         if self.key not in settings:
             raise custom_error("kind_missing", f"`{self.key}` is missing; {_listed(self.registry)}")
         kind = settings[self.key]
         if kind not in self.registry:
-            unknown = custom_error(
-                "kind_unknown", f"there is no {self.noun} {kind!r}; {did_you_mean(kind, self.registry)}"
-            )
-            place = () if isinstance(value, str) else (self.key,)
-            raise _located(unknown, place, kind)
+            told = f"there is no {self.noun} {kind!r}; {did_you_mean(kind, self.registry)}"
+            raise fault_at(() if isinstance(value, str) else (self.key,), told, kind)
         chosen = self.registry[kind]
-        rest = {
-            name: one for name, one in settings.items() if name != self.key or self.key in chosen.model_fields
-        }
+        rest = {name: one for name, one in settings.items() if name != self.key or self.key in chosen.model_fields}
         return chosen.model_validate(rest)
 
     def _dump(self, value: Spec, info: core_schema.SerializationInfo) -> dict[str, Any]:
         return {self.key: _kind_of(value, self.registry), **_settings(value, info)}
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         choices: list[dict[str, Any]] = [{"enum": sorted(self.registry)}]
         for kind, chosen in self.registry.items():
             body = chosen.model_json_schema()
@@ -112,15 +103,11 @@ class ByName:
     def _read(self, value: Any) -> Spec:
         named = {value: {}} if isinstance(value, str) else value
         if not isinstance(named, Mapping) or len(named) != 1:
-            raise custom_error(
-                "name_type", f"must be the name of an {self.noun}, or one name with its settings"
-            )
+            raise custom_error("name_type", f"must be the name of an {self.noun}, or one name with its settings")
         (name, settings), *_ = named.items()
         if name not in self.registry:
             told = f"there is no {self.noun} {name!r}; {did_you_mean(name, self.registry)}"
-            raise _located(
-                custom_error("name_unknown", told), () if isinstance(value, str) else (name,), name
-            )
+            raise fault_at(() if isinstance(value, str) else (name,), told, name)
         given = {} if settings is None else settings
         if isinstance(value, str):
             return self.registry[name].model_validate(given)
@@ -132,9 +119,7 @@ class ByName:
         name, settings = _kind_of(value, self.registry), _settings(value, info)
         return {name: settings} if settings else name
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         choices: list[dict[str, Any]] = [{"enum": sorted(self.registry)}]
         for name, chosen in self.registry.items():
             properties = {name: {"anyOf": [chosen.model_json_schema(), {"type": "null"}]}}
@@ -149,9 +134,7 @@ class ByName:
         return {"anyOf": choices}
 
 
-def _schema(
-    registry: Mapping[str, type[Spec]], read: Callable[[Any], Spec], dump: Callable[..., Any]
-) -> CoreSchema:
+def _schema(registry: Mapping[str, type[Spec]], read: Callable[[Any], Spec], dump: Callable[..., Any]) -> CoreSchema:
     def validate(value: Any) -> Spec:
         ready = isinstance(value, Spec) and type(value) in registry.values()
         return value if ready else read(value)
@@ -174,12 +157,6 @@ def _settings(value: Spec, info: core_schema.SerializationInfo) -> dict[str, Any
 
 def _kind_of(value: Spec, registry: Mapping[str, type[Spec]]) -> str:
     return next(kind for kind, chosen in registry.items() if type(value) is chosen)
-
-
-def _located(error: Any, place: tuple[int | str, ...], value: Any) -> ValidationError:
-    return ValidationError.from_exception_data(
-        "choice", [InitErrorDetails(type=error, loc=place, input=value)]
-    )
 
 
 def _listed(registry: Mapping[str, Any]) -> str:

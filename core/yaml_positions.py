@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -36,7 +36,7 @@ class Located:
 class _Loader(yaml.SafeLoader):
     """The safe loader with the scalars of YAML 1.2."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 for _tag, _pattern, _first in (
@@ -110,9 +110,7 @@ def _walk(node: yaml.Node, path: Path, source: str, open_nodes: set[int]) -> Ite
         yield from _walk_mapping(node, path, source, inside)
 
 
-def _walk_mapping(
-    node: yaml.MappingNode, path: Path, source: str, inside: set[int]
-) -> Iterator[tuple[Path, Place]]:
+def _walk_mapping(node: yaml.MappingNode, path: Path, source: str, inside: set[int]) -> Iterator[tuple[Path, Place]]:
     first: dict[str, str] = {}
     for key, child in node.value:
         if key.tag == "tag:yaml.org,2002:merge":

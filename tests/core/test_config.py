@@ -171,9 +171,7 @@ def test_every_fault_is_told_in_the_order_of_the_file() -> None:
 
 
 def test_overrides_change_values_deep_inside() -> None:
-    root = load_text(
-        Root, GOOD, "x.yaml", ["model.embedding_dim=16", "features.0.ops.1.clip.min=2", "rate=2e-1"]
-    )
+    root = load_text(Root, GOOD, "x.yaml", ["model.embedding_dim=16", "features.0.ops.1.clip.min=2", "rate=2e-1"])
     assert root.model.embedding_dim == 16
     assert root.features[0].ops[1] == Clip(min_value=2.0)
     assert root.rate == 0.2
@@ -225,11 +223,7 @@ def test_json_schema_offers_every_kind_and_has_no_inner_definitions() -> None:
     assert str(schema).count("$defs'") == 1
 
 
-@given(
-    st.dictionaries(
-        st.text(st.characters(codec="utf-8")), st.integers() | st.text() | st.booleans(), max_size=4
-    )
-)
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers() | st.text() | st.booleans(), max_size=4))
 def test_whatever_the_keys_there_is_no_other_error(data: dict[str, object]) -> None:
     import yaml
 

@@ -155,9 +155,7 @@ def columns(draw: st.DrawFn) -> Column:
         is_list=draw(st.booleans()),
         nullable=draw(st.booleans()),
         cardinality=draw(st.none() | st.integers(2, 2**31)) if whole else None,
-        properties=draw(
-            st.dictionaries(words.map("p_".__add__), plain | st.lists(plain, max_size=2), max_size=3)
-        ),
+        properties=draw(st.dictionaries(words.map("p_".__add__), plain | st.lists(plain, max_size=2), max_size=3)),
     )
 
 

@@ -1,0 +1,205 @@
+"""The stages of a run as values: what each reads, what it writes, what decides its result, and what it does.
+
+A stage is a pure step from named inputs to one output. It knows nothing of skipping, locks or half-written
+files: it gets a directory to write into, and `pipeline.runner` puts the result in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.dataset import Dataset
+from core.files import read_json, write_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from etl.sources import Sources
+    from pipeline.spec import RunSpec
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may look at.
+
+    Attributes:
+        spec: The settings of the run.
+        sources: The raw files.
+        run_dir: Where the outputs of earlier stages lie.
+        device: The choice of device, `auto`, `cpu` or `cuda`.
+    """
+
+    spec: RunSpec
+    sources: Sources
+    run_dir: Path
+    device: str = "auto"
+
+    @property
+    def dataset(self) -> Dataset:
+        """What the etl stage wrote."""
+        return Dataset(self.run_dir / "etl")
+
+    def torch_device(self) -> torch.device:
+        """The device of the tensors."""
+        from core.device import pick
+
+        return pick(self.device)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step.
+
+    Attributes:
+        name: Its name in the manifest.
+        group: Its name on the command line (`train` holds two steps).
+        inputs: What it reads: `data` for the raw files, names of earlier stages, `manifest` for their records.
+        output: The file or directory that it writes, below the run directory.
+        settings: The part of the config that decides its result; None where the config leaves the stage out.
+        run: Do it: write into a path (an empty directory, or the name of a file), and tell figures.
+        packages: The parts of the program that decide its result.
+        libraries: Distributions whose version may decide its result.
+        resumes: Its directory survives a kill, and the next attempt goes on in it.
+        uses_device: It computes on the device, whose kind changes the last digits of the result.
+        volatile: Files of the output that hold times and so don't count as a change of the output.
+        is_file: The output is one file.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    settings: Callable[[RunSpec], Any]
+    run: Callable[[Context, Path], Figures]
+    packages: tuple[str, ...]
+    group: str = ""
+    libraries: tuple[str, ...] = ()
+    resumes: bool = False
+    uses_device: bool = False
+    volatile: tuple[str, ...] = ()
+    is_file: bool = False
+
+
+def _etl(context: Context, out: Path) -> Figures:
+    from etl.prepare import prepare
+
+    return prepare(context.sources, context.spec.etl, out, seed=context.spec.seed)
+
+
+def _retriever(context: Context, out: Path) -> Figures:
+    from train.retriever import train_retriever
+
+    spec, device = context.spec, context.torch_device()
+    assert spec.train.retriever is not None
+    return train_retriever(context.dataset, spec.train.retriever, out, seed=spec.seed, device=device)
+
+
+def _ranker(context: Context, out: Path) -> Figures:
+    from train.ranker import train_ranker
+
+    spec, device = context.spec, context.torch_device()
+    assert spec.train.ranker is not None
+    return train_ranker(context.dataset, spec.train.ranker, out, seed=spec.seed, device=device)
+
+
+def _evaluate(context: Context, out: Path) -> Figures:
+    from train.evaluate import evaluate
+
+    train_dir = context.run_dir / "train"
+    metrics = evaluate(context.dataset, train_dir, context.spec.evaluate, device=context.torch_device())
+    write_json(out, metrics)
+    return {}
+
+
+def _export(context: Context, out: Path) -> Figures:
+    from serve.export import export_bundle
+
+    run_dir, spec = context.run_dir, context.spec
+    config = spec.model_dump(mode="json", by_alias=True)
+    metrics = read_json(run_dir / "metrics.json")
+    return export_bundle(context.dataset, run_dir / "train", spec.export, out, metrics=metrics, config=config)
+
+
+def _report(context: Context, out: Path) -> Figures:
+    from pipeline.report import write_report
+
+    write_report(context.run_dir, out)
+    return {}
+
+
+def _settings_of(part: Any) -> Any:
+    return None if part is None else part.model_dump(mode="json", by_alias=True)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="etl",
+        inputs=("data",),
+        output="etl",
+        settings=lambda spec: {"etl": _settings_of(spec.etl), "seed": spec.seed},
+        run=_etl,
+        packages=("core", "etl"),
+        libraries=("polars", "pyarrow"),
+        volatile=("manifest.json",),
+    ),
+    Stage(
+        name="retriever",
+        group="train",
+        inputs=("etl",),
+        output="train/retriever",
+        settings=lambda spec: (
+            spec.train.retriever and {"retriever": _settings_of(spec.train.retriever), "seed": spec.seed}
+        ),
+        run=_retriever,
+        packages=("core", "train"),
+        libraries=("torch",),
+        resumes=True,
+        uses_device=True,
+    ),
+    Stage(
+        name="ranker",
+        group="train",
+        inputs=("etl",),
+        output="train/ranker",
+        settings=lambda spec: spec.train.ranker and {"ranker": _settings_of(spec.train.ranker), "seed": spec.seed},
+        run=_ranker,
+        packages=("core", "train"),
+        libraries=("torch",),
+        resumes=True,
+        uses_device=True,
+    ),
+    Stage(
+        name="evaluate",
+        inputs=("etl", "retriever", "ranker"),
+        output="metrics.json",
+        settings=lambda spec: {"evaluate": _settings_of(spec.evaluate)},
+        run=_evaluate,
+        packages=("core", "train"),
+        libraries=("torch",),
+        uses_device=True,
+        is_file=True,
+    ),
+    Stage(
+        name="export",
+        inputs=("etl", "retriever", "ranker", "evaluate"),
+        output="bundle",
+        settings=lambda spec: {"export": _settings_of(spec.export), "name": spec.name},
+        run=_export,
+        packages=("core", "etl", "train", "serve"),
+        libraries=("torch", "onnx", "onnxruntime", "faiss-cpu"),
+        volatile=("manifest.json",),
+    ),
+    Stage(
+        name="report",
+        inputs=("etl", "retriever", "ranker", "evaluate", "export", "manifest"),
+        output="report.html",
+        settings=lambda spec: {"name": spec.name},
+        run=_report,
+        packages=("core", "etl", "train", "serve", "pipeline"),
+        is_file=True,
+    ),
+)

@@ -1,0 +1,105 @@
+"""What a person reads at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.files import read_json
+from pipeline.runner import Step
+
+HEADLINES = {"ranker": ("auc", "gauc", "logloss"), "retriever": ("recall@10", "recall@50", "ndcg@10")}
+MIB = 2**20
+
+
+def print_plan(steps: Sequence[Step]) -> None:
+    """Print what would run and why."""
+    from rich.console import Console
+
+    words = {True: "run", False: "skip", None: "maybe"}
+    for step in steps:
+        Console(highlight=False).print(
+            f"{step.stage:<10} {words[step.decision.runs]:<6} {step.decision.reason}", markup=False
+        )
+
+
+def print_summary(run_dir: Path, steps: Sequence[Step]) -> None:
+    """Print stages with times, headline figures with baselines, verdicts, and what to type next."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", "", "seconds", "rows", "rows/s", "peak MiB"):
+        table.add_column(name, justify="left" if name in ("stage", "") else "right")
+    for step in steps:
+        table.add_row(*_row(step))
+    console.print(table)
+    if any(step.stage == "evaluate" for step in steps):
+        _print_metrics(console, read_json(run_dir / "metrics.json"))
+    for line in _next(run_dir, {step.stage for step in steps}):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _row(step: Step) -> tuple[str, ...]:
+    record = step.record
+    if record is None:
+        return (step.stage, "", "", "", "", "")
+    done = "done" if step.decision.runs else "unchanged"
+    rows = f"{record.rows:,}" if record.rows else ""
+    rate = f"{record.rows_per_second:,.0f}" if record.rows_per_second else ""
+    return (step.stage, done, f"{record.seconds:.1f}", rows, rate, f"{record.peak_memory_bytes / MIB:,.0f}")
+
+
+def _print_metrics(console: Any, metrics: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    for part, names in HEADLINES.items():
+        if part not in metrics:
+            continue
+        rows = list(_figures(metrics[part], part))
+        shown = [name for name in names if any(name in figures for _, figures in rows)]
+        table = Table(box=None, pad_edge=False)
+        table.add_column(f"{part}, test split")
+        for name in shown:
+            table.add_column(name, justify="right")
+        for model, figures in rows:
+            table.add_row(model, *(_number(figures.get(name)) for name in shown))
+        console.print()
+        console.print(table)
+    console.print()
+    for verdict in metrics.get("verdicts", []):
+        console.print(verdict, markup=False, soft_wrap=True)
+
+
+def _figures(part: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield str(part.get("model", name)), part.get("test", {})
+    for baseline, figures in part.get("baselines", {}).items():
+        yield f"{baseline} (baseline)", figures.get("test", figures)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) else ""
+
+
+def _next(run_dir: Path, stages: set[str]) -> Iterator[str]:
+    if "report" in stages:
+        yield f"report   {run_dir / 'report.html'}"
+    if "export" in stages:
+        bundle = run_dir / "bundle"
+        yield f"bundle   {bundle}"
+        items = (bundle / "items.parquet").exists()
+        yield f"next     gyrfalcon {'recommend' if items else 'verify'} {bundle}" + (
+            f" --user {_user(run_dir)}" if items else ""
+        )
+
+
+def _user(run_dir: Path) -> str:
+    """A user that the bundle knows, to try it with."""
+    import polars as pl
+
+    from core.dataset import Dataset
+
+    frame = pl.scan_parquet(Dataset(run_dir / "etl").entity_file("users")).head(1).collect()
+    return str(frame.row(0)[0]) if len(frame) else "ID"
