@@ -1,0 +1,74 @@
+"""Rows for the contract of operators: one frame with a column of every type, and rows drawn at random."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+
+import polars as pl
+from hypothesis import strategies as st
+
+NUMBERS = ("int", "small", "float", "single", "bool", "date", "time")
+"""Columns of the frames that hold numbers (booleans, dates and times count)."""
+KEYS = ("int", "small", "bool", "date", "time", "text")
+"""Columns that hold integers or strings."""
+
+SCHEMA = {
+    "int": pl.Int64(),
+    "small": pl.Int8(),
+    "float": pl.Float64(),
+    "single": pl.Float32(),
+    "bool": pl.Boolean(),
+    "date": pl.Date(),
+    "time": pl.Datetime("us"),
+    "text": pl.String(),
+}
+
+TRAIN = pl.DataFrame(
+    {
+        "int": [5, 3, 3, None, -7, 2**40, 5, 3],
+        "small": [1, None, -128, 127, 1, 0, 0, 1],
+        "float": [1.5, math.nan, -2.25, None, 0.0, 1e6, 1.5, -0.5],
+        "single": [0.1, 0.2, None, 0.1, 3.0, -1.0, 0.1, math.nan],
+        "bool": [True, False, True, None, True, True, False, True],
+        "date": [dt.date(2026, 1, day) if day else None for day in (1, 2, 3, 0, 1, 1, 2, 9)],
+        "time": [dt.datetime(2026, 1, 1, hour) if hour else None for hour in (1, 2, 3, 0, 1, 1, 2, 9)],
+        "text": ["b", "a", "é", "", None, "東京", "a", "b"],
+    },
+    schema=SCHEMA,
+)
+
+ODD = pl.DataFrame(
+    {
+        "int": [2**63 - 1, -(2**63) + 1, -(2**63), 0, None, 5],
+        "small": [-128, 127, None, 0, 1, 2],
+        "float": [math.inf, -math.inf, math.nan, None, 5e-324, -1.0],
+        "single": [math.inf, -math.inf, math.nan, None, 1e-45, 3.4e38],
+        "bool": [True, False, None, None, True, False],
+        "date": [dt.date(1, 1, 1), dt.date(9999, 12, 31), None, dt.date(1970, 1, 1), dt.date(2026, 1, 1), None],
+        "time": [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31), None, dt.datetime(1970, 1, 1), None, None],
+        "text": ["", None, "a" * 1000, "\U0001f985 e\u0301", " a", "A"],
+    },
+    schema=SCHEMA,
+)
+"""The ends of every type, what stands for null, and texts that look alike."""
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=9)
+_VALUES = {
+    "int": st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9),
+    "small": st.integers(-128, 127),
+    "float": st.floats() | st.floats(-9, 9) | st.integers(-9, 9).map(float),
+    "single": st.floats(width=32) | st.integers(-9, 9).map(float),
+    "bool": st.booleans(),
+    "date": st.dates(),
+    "time": st.datetimes(),
+    "text": _TEXT | st.sampled_from(["a", "b", "é", "東京", ""]),
+}
+
+
+def rows(columns: Sequence[str]) -> st.SearchStrategy[pl.DataFrame]:
+    """Frames of 1 to 8 rows with these columns; any value of the type, or null."""
+    one = st.fixed_dictionaries({name: st.none() | _VALUES[name] for name in columns})
+    schema = {name: SCHEMA[name] for name in columns}
+    return st.lists(one, min_size=1, max_size=8).map(lambda drawn: pl.DataFrame(drawn, schema=schema, orient="row"))

@@ -1,0 +1,93 @@
+"""Every operator holds the contract."""
+
+from __future__ import annotations
+
+
+from etl.ops import (
+    OPERATORS,
+    Bucketize,
+    Categorify,
+    Clip,
+    FillMedian,
+    FillMissing,
+    Formula,
+    HashBucket,
+    LambdaOp,
+    LogOp,
+    Normalize,
+    NormalizeMinMax,
+    Rename,
+)
+from tests.contract.frames import KEYS, NUMBERS
+from tests.contract.operators import OperatorContract
+
+WHOLE = ("int", "small", "bool", "date", "time", "text")
+
+
+class TestCategorify(OperatorContract, operator=Categorify(), takes=WHOLE): ...
+
+
+class TestCategorifyRare(OperatorContract, operator=Categorify(freq_threshold=2, max_size=6), takes=WHOLE): ...
+
+
+class TestCategorifyBuckets(OperatorContract, operator=Categorify(freq_threshold=2, num_buckets=3), takes=WHOLE): ...
+
+
+class TestFillMissing(OperatorContract, operator=FillMissing(1), takes=NUMBERS): ...
+
+
+class TestFillMissingFraction(OperatorContract, operator=FillMissing(0.25, add_binary_cols=True), takes=NUMBERS): ...
+
+
+class TestFillMissingText(OperatorContract, operator=FillMissing("?", add_binary_cols=True), takes=("text",)): ...
+
+
+class TestFillMedian(OperatorContract, operator=FillMedian(add_binary_cols=True), takes=NUMBERS): ...
+
+
+class TestClip(OperatorContract, operator=Clip(min=-2, max=3.5), takes=NUMBERS): ...
+
+
+class TestClipBelow(OperatorContract, operator=Clip(min_value=0), takes=NUMBERS): ...
+
+
+class TestLogOp(OperatorContract, operator=LogOp(), takes=NUMBERS): ...
+
+
+class TestNormalize(OperatorContract, operator=Normalize(), takes=NUMBERS): ...
+
+
+class TestNormalizeMinMax(OperatorContract, operator=NormalizeMinMax(), takes=NUMBERS): ...
+
+
+class TestBucketize(OperatorContract, operator=Bucketize([-1, 0, 0.5, 3]), takes=NUMBERS): ...
+
+
+class TestHashBucket(OperatorContract, operator=HashBucket(7), takes=KEYS): ...
+
+
+class TestRename(OperatorContract, operator=Rename(postfix="_again"), takes=(*NUMBERS, "text")): ...
+
+
+class TestFormula(
+    OperatorContract, operator=Formula("log(1 + int) / float - single ** 2 % 3", "made"), takes=("int", "float", "single")
+): ...
+
+
+class TestFormulaLogic(
+    OperatorContract,
+    operator=Formula("where(0 < int and not bool, min(float, 2), fill_null(float, -1)) or small == 1", "made"),
+    takes=("int", "bool", "float", "small"),
+): ...
+
+
+class TestLambdaOp(OperatorContract, operator=LambdaOp(lambda x: x.abs() + 1), takes=("float", "single"), saved=False): ...
+
+
+def test_every_operator_of_the_registry_is_here():
+    here = {type(case.operator) for case in OperatorContract.__subclasses__()}
+    assert here >= set(OPERATORS.values())
+
+
+def test_kinds_are_those_of_the_classes():
+    assert all(chosen.kind == kind for kind, chosen in OPERATORS.items())
