@@ -92,6 +92,8 @@ class Operator(Spec, Generic[S]):
     """Its name in YAML."""
     state_type: ClassVar[type[State]] = State
     """Type of what it learns; `State` itself: nothing."""
+    columnwise: ClassVar[bool] = True
+    """Each output is made of one input, so that some of the columns can be had without the others."""
 
     def __init__(self, *values: Any, **settings: Any) -> None:
         """Take settings by name or, in the order of the fields, by position: `HashBucket(10)`."""

@@ -40,6 +40,7 @@ class Formula(Operator[State]):
     """
 
     kind = "expression"
+    columnwise = False
 
     formula: str
     name: str = Field(min_length=1)

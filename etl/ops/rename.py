@@ -17,7 +17,7 @@ from etl.ops.nvt import nvtabular_ops
 
 
 class Rename(Operator[State]):
-    """Give one column another name, or every column a postfix; values, type and tags stay.
+    """Give one column another name, or every column a postfix; values and tags stay.
 
     Example:
         >>> from etl import Workflow
