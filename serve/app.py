@@ -81,7 +81,7 @@ def _guarded(handler: Handler, request: Request) -> Response:
         raise HttpError(400, str(error)) from None
     except HttpError:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - one request must not end the server
         log.get("serve").exception("a request failed: %s %s", request.method, request.path)
         raise HttpError(500, "the server failed on this request; its log says more") from None
 

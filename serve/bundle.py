@@ -23,14 +23,13 @@ from typing import Any
 import polars as pl
 
 from core.errors import UserError
-from core.files import hash_file, inside, read_json
+from core.files import read_json
 from serve.index import ItemIndex
+from serve.manifest import CURE, check_sizes, read_manifest, require
 from serve.runtime import Model
 from serve.signature import Signature
 
-KIND = "gyrfalcon-bundle"
-VERSION = 1
-MANIFEST, SCHEMA, GOLDEN = "manifest.json", "schema.json", "golden.parquet"
+SCHEMA, GOLDEN = "schema.json", "golden.parquet"
 ITEMS, USERS, SEEN, INDEX = "items.parquet", "users.parquet", "seen.parquet", "index.faiss"
 RANKER, RETRIEVER = "ranker", "retriever"
 VECTOR = "__vector__"
@@ -39,7 +38,6 @@ SCORE = "__score__"
 """Column of golden.parquet: float32 score."""
 USER_ROW, ITEM_ROW = "user_row", "item_row"
 """Columns of seen.parquet, UInt32, sorted by the first."""
-CURE = "export the bundle again, or copy it whole"
 
 
 @dataclass(frozen=True)
@@ -74,14 +72,21 @@ class Bundle:
         Raises:
             UserError: It is not a bundle, of a newer version, or a file is missing or has another size.
         """
-        manifest = _read_manifest(path)
-        _check_sizes(path, manifest)
+        manifest = read_manifest(path)
+        check_sizes(path, manifest)
+        require(path, manifest, [SCHEMA])
         schema = read_json(path / SCHEMA)
         try:
             models = {name: Signature.from_json(value) for name, value in schema["models"].items()}
-            return cls(path, manifest, models, Roles(**schema["roles"]))
+            roles = Roles(**schema["roles"])
+            if not set(models) <= {RANKER, RETRIEVER}:
+                raise ValueError(f"unknown models: {sorted(models)}")  # noqa: TRY301 - one message for all that is wrong
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"this is not a bundle's schema ({error!r})", where=str(path / SCHEMA)) from None
+        require(path, manifest, [GOLDEN, *[f"{name}.onnx" for name in models]])
+        if ITEMS in manifest["files"]:
+            require(path, manifest, [USERS, SEEN, *([INDEX] if RETRIEVER in models else [])])
+        return cls(path, manifest, models, roles)
 
     @property
     def has_items(self) -> bool:
@@ -119,57 +124,3 @@ class Bundle:
     def index(self) -> ItemIndex:
         """Read the search index."""
         return ItemIndex.read(self.path / INDEX)
-
-    def check_hashes(self) -> int:
-        """Read every file and compare its hash with the manifest's: the number of files.
-
-        Raises:
-            UserError: A file has changed since the export.
-        """
-        for name, entry in self.manifest["files"].items():
-            if hash_file(inside(self.path, name)) != entry["sha256"]:
-                message = "the content differs from what was exported (its hash has changed)"
-                raise UserError(message, where=str(self.path / name), cure=CURE)
-        return len(self.manifest["files"])
-
-
-def describe_files(path: Path) -> dict[str, dict[str, Any]]:
-    """Size and hash of every file of a bundle but the manifest."""
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.name != MANIFEST)
-    return {file.name: {"bytes": file.stat().st_size, "sha256": hash_file(file)} for file in files}
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    if not file.exists():
-        raise UserError("there is no bundle here", where=str(path), cure="give a directory that export wrote")
-    manifest = read_json(file)
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise UserError("this is not a bundle's manifest", where=str(file))
-    version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        message = f"the bundle has version {version}, this program reads up to {VERSION}"
-        raise UserError(message, where=str(file), cure="update gyrfalcon")
-    entries = manifest.get("files")
-    if not isinstance(entries, dict) or not all(_is_entry(entry) for entry in entries.values()):
-        raise UserError("the manifest does not list the files", where=str(file), cure=CURE)
-    return manifest
-
-
-def _is_entry(entry: object) -> bool:
-    if not isinstance(entry, dict):
-        return False
-    return isinstance(entry.get("sha256"), str) and isinstance(entry.get("bytes"), int)
-
-
-def _check_sizes(path: Path, manifest: Mapping[str, Any]) -> None:
-    """A cheap look at every start; `verify` reads the hashes."""
-    for name, entry in manifest["files"].items():
-        file = inside(path, name)
-        if not file.is_file():
-            raise UserError("a file of the bundle is missing", where=str(path / name), cure=CURE)
-        if file.stat().st_size != entry["bytes"]:
-            message = f"the file has {file.stat().st_size} bytes, {entry['bytes']} were exported"
-            raise UserError(message, where=str(path / name), cure=CURE)
-    if SCHEMA not in manifest["files"]:
-        raise UserError(f"the bundle lists no {SCHEMA}", where=str(path / MANIFEST), cure=CURE)

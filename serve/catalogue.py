@@ -22,9 +22,7 @@ class Catalogue:
         title_column: What to show, or None.
     """
 
-    def __init__(
-        self, frame: pl.DataFrame, inputs: dict[str, Array], id_column: str, title_column: str | None
-    ) -> None:
+    def __init__(self, frame: pl.DataFrame, inputs: dict[str, Array], id_column: str, title_column: str | None) -> None:
         self._frame, self._inputs = frame, inputs
         self._id, self._title = id_column, title_column
 

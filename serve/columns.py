@@ -47,8 +47,7 @@ def encode(series: pl.Series, dtype: str) -> Array:
 def encode_frame(frame: pl.DataFrame, inputs: tuple[Input, ...]) -> dict[str, Array]:
     """The named columns of a frame as vectors; a column that is not there is null for all rows."""
     return {
-        item.name: encode(frame[item.name], item.dtype) if item.name in frame.columns else item.null
-        for item in inputs
+        item.name: encode(frame[item.name], item.dtype) if item.name in frame.columns else item.null for item in inputs
     }
 
 

@@ -11,17 +11,21 @@ from time import perf_counter
 from typing import Any
 
 import polars as pl
+import torch
 
 from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
 from core.files import hash_file, write_json
 from core.schema import Tag
 from serve import bundle as layout
-from serve.golden import run_module, vector_column, with_scores, with_vectors
+from serve.golden import vector_column, with_scores, with_vectors
 from serve.index import build_index
+from serve.manifest import KIND, MANIFEST, VERSION, describe_files
 from serve.onnx_export import export_model
 from serve.parts import Parts, TrainedRetriever, load_parts
 from serve.signature import Array, Signature
 from serve.spec import ExportSpec
+from train.batch import Batch
+from train.pairs import entity_batch
 
 PACKAGES = ("gyrfalcon", "torch", "onnx", "onnxruntime", "polars", "faiss-cpu", "numpy")
 
@@ -73,10 +77,10 @@ def write_bundle(
 
 def _write_manifest(dataset: Dataset, contents: Mapping[str, Any], out: Path) -> int:
     """Describe the files that are there: the sum of their bytes."""
-    files = layout.describe_files(out)
+    files = describe_files(out)
     data = {"manifest_sha256": hash_file(dataset.path / "manifest.json"), "rows": dataset.manifest().get("rows")}
-    head = {"kind": layout.KIND, "version": layout.VERSION}
-    write_json(out / layout.MANIFEST, {**head, **contents, "files": files, "data": data, "versions": _versions()})
+    head = {"kind": KIND, "version": VERSION}
+    write_json(out / MANIFEST, {**head, **contents, "files": files, "data": data, "versions": _versions()})
     return sum(entry["bytes"] for entry in files.values())
 
 
@@ -88,11 +92,15 @@ def _write_models(parts: Parts, out: Path) -> dict[str, Signature]:
     if parts.retriever:
         file, retriever = out / f"{layout.RETRIEVER}.onnx", parts.retriever
         module, features = retriever.query_module, retriever.user_features
-        width = run_module(module, _features(parts, "user").head(1), features).shape[1]
-        signatures[layout.RETRIEVER] = export_model(
-            file, parts.fitted, module, features, output="vector", width=width
-        )
+        width = _width(parts.retriever)
+        signatures[layout.RETRIEVER] = export_model(file, parts.fitted, module, features, output="vector", width=width)
     return signatures
+
+
+def _width(retriever: TrainedRetriever) -> int:
+    features = retriever.user_features
+    one = Batch(torch.zeros(1, len(features.categorical), dtype=torch.int64), torch.zeros(1, len(features.continuous)))
+    return int(retriever.user_vectors(one).shape[1])
 
 
 def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any] | None:
@@ -112,7 +120,7 @@ def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any]
     seen.collect().write_parquet(out / layout.SEEN)
     figures = None
     if parts.retriever:
-        vectors_ND, queries_BD = _vectors(parts, parts.retriever, spec.index.queries)
+        vectors_ND, queries_BD = _vectors(dataset, parts.retriever, spec.index.queries)
         index, built = build_index(vectors_ND, queries_BD, spec.index)
         index.write(out / layout.INDEX)
         items = items.with_columns(vector_column(vectors_ND))
@@ -121,16 +129,12 @@ def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any]
     return figures
 
 
-def _vectors(parts: Parts, retriever: TrainedRetriever, queries: int) -> tuple[Array, Array]:
+def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tuple[Array, Array]:
     """Vectors of all items, and of some users spread over all: recall is measured on real queries."""
-    users = _features(parts, "user")
-    some = users.gather_every(max(1, len(users) // queries)).head(queries)
-    vectors = run_module(retriever.item_module, _features(parts, "item"), retriever.item_features)
-    return vectors, run_module(retriever.query_module, some, retriever.user_features)
-
-
-def _features(parts: Parts, side: str) -> pl.DataFrame:
-    return pl.read_parquet(parts.dataset.features_file(side))
+    users = entity_batch(dataset, "user", retriever.user_features)
+    some = users.map(lambda values: values[:: max(1, len(users) // queries)][:queries])
+    items = entity_batch(dataset, "item", retriever.item_features)
+    return retriever.item_vectors(items).numpy(), retriever.user_vectors(some).numpy()
 
 
 def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signature], out: Path) -> int:
@@ -152,7 +156,7 @@ def _write_schema(parts: Parts, signatures: Mapping[str, Signature], out: Path) 
     title = parts.dataset.manifest().get("title")
     roles = layout.Roles(user.name if user else None, item.name if item else None, title)
     models = {name: signature.to_json() for name, signature in signatures.items()}
-    write_json(out / layout.SCHEMA, {"version": layout.VERSION, "models": models, "roles": asdict(roles)})
+    write_json(out / layout.SCHEMA, {"version": VERSION, "models": models, "roles": asdict(roles)})
 
 
 def _describe_models(parts: Parts) -> dict[str, Any]:

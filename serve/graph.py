@@ -108,9 +108,7 @@ class OnnxGraph:
             self._constants,
         )
         imports = [helper.make_opsetid(domain, version) for domain, version in sorted(self._domains.items())]
-        return helper.make_model(
-            graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="gyrfalcon"
-        )
+        return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="gyrfalcon")
 
     def _named(self, name: str, value: Value) -> NodeProto:
         return helper.make_node("Identity", [value.name], [name], name=f"{self._prefix}output_{name}")

@@ -21,9 +21,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "gyrfalcon_requests", "Requests answered", ["endpoint", "status"], registry=registry
-        )
+        self.requests = Counter("gyrfalcon_requests", "Requests answered", ["endpoint", "status"], registry=registry)
         self.seconds = Histogram(
             "gyrfalcon_request_seconds", "Seconds a request", ["endpoint"], buckets=BUCKETS, registry=registry
         )

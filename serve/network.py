@@ -59,9 +59,7 @@ class _Flat(nn.Module):
         return torch.sigmoid(out) if self.sigmoid else out
 
 
-def network_model(
-    module: nn.Module, features: Features, data: DataFile, *, output: str, sigmoid: bool
-) -> ModelProto:
+def network_model(module: nn.Module, features: Features, data: DataFile, *, output: str, sigmoid: bool) -> ModelProto:
     """Export a module in evaluation mode.
 
     Args:

@@ -134,8 +134,9 @@ def _merge(front: onnx.ModelProto, network: onnx.ModelProto, output: str) -> onn
     merged.CopyFrom(front)
     graph = merged.graph
     graph.name = "gyrfalcon"
-    joints = [onnx.helper.make_node("Identity", [f"front_{name}"], [name], name=f"join_{name}") for name in (IDS, DENSE)]
-    graph.node.extend([*joints, *network.graph.node])
+    for name in (IDS, DENSE):
+        graph.node.append(onnx.helper.make_node("Identity", [f"front_{name}"], [name], name=f"join_{name}"))
+    graph.node.extend(network.graph.node)
     graph.initializer.extend(network.graph.initializer)
     del graph.output[:]
     graph.output.extend(value for value in network.graph.output if value.name == output)

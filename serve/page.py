@@ -25,9 +25,7 @@ def page(bundle: Bundle) -> str:
     if bundle.has_items:
         rows.insert(0, ("GET", "/recommend?user=ID&k=10", "recommendations; user features as further keys"))
         rows.insert(1, ("POST", "/recommend", 'the same as JSON: {"user": ..., "k": 10, "features": {...}}'))
-    table = "".join(
-        f"<tr><td>{method}<td><code>{escape(path)}</code><td>{escape(text)}" for method, path, text in rows
-    )
+    table = "".join(f"<tr><td>{method}<td><code>{escape(path)}</code><td>{escape(text)}" for method, path, text in rows)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Gyrfalcon</title><style>{STYLE}</style>"
         "<h1>Gyrfalcon</h1><p>This server speaks the Open Inference protocol (KServe v2) with the binary tensor "

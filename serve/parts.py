@@ -10,10 +10,10 @@ from core.dataset import Dataset
 from core.errors import UserError
 from core.spec import Spec
 from serve.bundle import RANKER, RETRIEVER
-from train.batch import Features
+from train.batch import Batch, Features
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from etl.fitted import Fitted
 
@@ -42,12 +42,7 @@ class TrainedRetriever(Protocol):
 
     @property
     def query_module(self) -> nn.Module:
-        """User features -> vector_BD."""
-        ...
-
-    @property
-    def item_module(self) -> nn.Module:
-        """Item features -> vector_BD."""
+        """Batch of users -> vector_BD, in evaluation mode."""
         ...
 
     @property
@@ -63,6 +58,14 @@ class TrainedRetriever(Protocol):
     @property
     def spec(self) -> Spec:
         """Its settings."""
+        ...
+
+    def user_vectors(self, users: Batch) -> Tensor:
+        """Query vectors, float32 [users, D]."""
+        ...
+
+    def item_vectors(self, items: Batch) -> Tensor:
+        """Item vectors, float32 [items, D]."""
         ...
 
 

@@ -48,9 +48,7 @@ class People:
         inputs: The user inputs of the models, by name.
     """
 
-    def __init__(
-        self, frame: pl.DataFrame, seen: pl.DataFrame, id_column: str, inputs: Mapping[str, Input]
-    ) -> None:
+    def __init__(self, frame: pl.DataFrame, seen: pl.DataFrame, id_column: str, inputs: Mapping[str, Input]) -> None:
         self._frame, self._id, self._inputs = frame, id_column, inputs
         self._items = seen[ITEM_ROW].to_numpy()
         self._starts = np.searchsorted(seen[USER_ROW].to_numpy(), np.arange(len(frame) + 1))

@@ -19,6 +19,8 @@ from serve.people import People, Person
 from serve.recommendation import Item, Recommendation, Stage
 from serve.signature import Array
 
+CANDIDATES = 200
+"""How many items the ranker sees where the bundle does not say."""
 MOST = 1000
 """The largest k that is answered."""
 
@@ -40,7 +42,7 @@ class Recommender:
             message = "this bundle knows no items, so it can score rows but not recommend"
             raise UserError(message, where=str(bundle.path), cure="give the data a user and an item role")
         self.bundle = bundle
-        self.candidates = candidates or int(bundle.manifest["candidates"])
+        self.candidates = candidates or int(bundle.manifest.get("candidates", CANDIDATES))
         held = bundle.signatures
         self._ranker = bundle.model(RANKER, threads) if RANKER in held else None
         self._retriever = bundle.model(RETRIEVER, threads) if RETRIEVER in held else None

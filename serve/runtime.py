@@ -61,6 +61,6 @@ def _session(file: Path, threads: int) -> Any:
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime raises classes of its own that share no public base
+    except Exception as error:  # noqa: BLE001 - the runtime's own classes share no public base
         message = f"ONNX Runtime cannot load the model ({str(error).splitlines()[0]})"
         raise UserError(message, where=str(file), cure="export the bundle again") from None

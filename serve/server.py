@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from core import log
@@ -33,9 +37,24 @@ def run_server(app: Any, host: str, port: int) -> None:
     shown = f"[{host}]" if ":" in host else host
     log.get("serve").info("listening on http://%s:%d", shown, listener.getsockname()[1])
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        with _signals_end_quietly():
+            uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """Let a stop be a good end: uvicorn raises the signal that stopped it once more."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,7 +66,8 @@ def listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise UserError(f"the port must be between 0 and 65535, got {port}", where="--port")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns off Nagle's delay (40 ms a request) only where the socket names its protocol.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from core.errors import UserError
-from serve.bundle import CURE, GOLDEN, RANKER, RETRIEVER, SCORE, VECTOR, Bundle
+from serve.bundle import GOLDEN, RANKER, RETRIEVER, SCORE, VECTOR, Bundle
 from serve.columns import encode_frame
+from serve.manifest import CURE, check_hashes, check_sizes, read_manifest
 from serve.signature import Array
 
 TOLERANCE = 1e-5
@@ -51,8 +52,10 @@ def verify(path: Path) -> Verification:
     Raises:
         UserError: It is not a bundle, is of a newer version, or a file is missing, cut or changed.
     """
+    manifest = read_manifest(path)
+    check_sizes(path, manifest)
+    files = check_hashes(path, manifest)
     bundle = Bundle.open(path)
-    files = bundle.check_hashes()
     golden = bundle.table(GOLDEN)
     if golden.is_empty():
         raise UserError("there are no golden rows", where=str(path / GOLDEN), cure=CURE)

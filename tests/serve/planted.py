@@ -23,6 +23,7 @@ from serve.spec import ExportSpec
 from train.batch import Batch, Features
 
 USERS, ITEMS, WIDTH = 12, 40, 4
+SPEC = Spec()
 TAGS = {
     "user_id": {Tag.USER, Tag.USER_ID},
     "age": {Tag.USER},
@@ -60,7 +61,7 @@ class Ranker:
 
     module: nn.Module
     features: Features
-    spec: Spec = Spec()
+    spec: Spec = SPEC
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,17 @@ class Retriever:
     item_module: nn.Module
     user_features: Features
     item_features: Features
-    spec: Spec = Spec()
+    spec: Spec = SPEC
+
+    def user_vectors(self, users: Batch) -> Tensor:
+        """Batch of users -> vectors."""
+        with torch.inference_mode():
+            return self.query_module(users)
+
+    def item_vectors(self, items: Batch) -> Tensor:
+        """Batch of items -> vectors."""
+        with torch.inference_mode():
+            return self.item_module(items)
 
 
 def users() -> pl.DataFrame:
@@ -108,7 +119,7 @@ def seen() -> pl.DataFrame:
 def interactions() -> pl.DataFrame:
     """Raw rows: the joined tables and the hour."""
     pairs = seen()
-    rows = pl.concat([users()[pairs[USER_INDEX]], items()[pairs[ITEM_INDEX]]], how="horizontal")
+    rows = users()[pairs[USER_INDEX]].hstack(items()[pairs[ITEM_INDEX]])
     hours = pl.Series("hour", np.arange(len(rows)) % 24, dtype=pl.Int8)
     return rows.drop("title").with_columns(hours)
 
