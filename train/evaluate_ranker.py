@@ -5,25 +5,37 @@ Shapes: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.dataset import TARGET, USER_INDEX, Dataset
 from core.errors import UserError
-from train.batch import Features
 from train.loader import Loader
 from train.metrics import classification as metric
 from train.metrics.sums import mean
 from train.predict import predict
+from train.ranker import Ranker
+from train.spec import EvaluateSpec
+from train.verdicts import HELD_OUT, verdicts
 
 BINS = 20
 POINTS = 200
+TINY = 1e-12
+PROTOCOL = (
+    "Every row of the split is scored by itself. The best epoch was chosen on valid, so only test is untouched.",
+    "AUC is exact, ties count half.",
+    "Grouped AUC (gauc): AUC of each user, weighted by rows; users with one class are left out and counted.",
+    "Normalised entropy: logloss over the entropy of the split's own positive rate.",
+    "Calibration: mean prediction over mean target. Calibration error (ece): 15 bins of equal width.",
+    "Baselines: logistic regression on the same features; a constant, the positive rate of the training split.",
+)
 
 
 @dataclass(frozen=True)
@@ -87,16 +99,41 @@ def _histogram(value_N: Tensor, edges: Tensor) -> list[int]:
     return [int(count) for count in torch.bincount(place_N, minlength=len(edges) - 1)]
 
 
-def score(
-    dataset: Dataset, split: str, module: nn.Module, features: Features, *, batch_size: int, device: torch.device
-) -> Scored:
-    """Score a split with a module in eval mode; the result lies on the CPU.
+def evaluate_ranker(
+    dataset: Dataset, ranker: Ranker, rivals: Mapping[str, Ranker], spec: EvaluateSpec, device: torch.device
+) -> dict[str, Any]:
+    """Evaluate a ranker, its rivals and a constant: what `evaluate` gives under `ranker`, and its verdicts and curves."""
+    name, splits = ranker.spec.model.kind, [split for split in HELD_OUT if dataset.files(split)]
+    models = {name: ranker, **{rival: one for rival, one in rivals.items() if rival != name}}
+    scored = {
+        key: {split: score(dataset, split, one, batch_size=spec.batch_size, device=device) for split in splits}
+        for key, one in models.items()
+    }
+    curves = {key: one[splits[-1]].curves() for key, one in scored.items() if splits}
+    rate = train_rate(dataset)
+    constant = math.log(max(rate, TINY) / max(1.0 - rate, TINY))
+    scored["constant"] = {split: one.constant(constant) for split, one in scored[name].items()}
+    figures = {key: {split: one.figures() for split, one in held.items()} for key, held in scored.items()}
+    own = figures.pop(name)
+    return {
+        "model": name,
+        **own,
+        "baselines": figures,
+        "verdicts": verdicts(f"ranker {name}", own, figures, {"auc": 1, "logloss": -1}),
+        "protocol": list(PROTOCOL),
+        "curves": curves,
+    }
+
+
+def score(dataset: Dataset, split: str, ranker: Ranker, *, batch_size: int, device: torch.device) -> Scored:
+    """Score a split; the result lies on the CPU.
 
     Raises:
-        UserError: A file is broken, or the module gives NaN or infinity.
+        UserError: A file is broken, or the ranker gives NaN or infinity.
     """
     files = dataset.files(split)
-    logit_N, target_N = predict(module.to(device), Loader(files, features, batch_size, device=device))
+    loader = Loader(files, ranker.features, batch_size, device=device)
+    logit_N, target_N = predict(ranker.module.to(device), loader)
     if not bool(logit_N.isfinite().all()):
         raise UserError(
             f"the ranker gives {int((~logit_N.isfinite()).sum())} scores of the {split} split that are no numbers",
@@ -117,13 +154,8 @@ def train_rate(dataset: Dataset) -> float:
     return float(positives) / float(rows)
 
 
-def _users(files: Sequence[Path]) -> Tensor | None:
+def _users(files: list[Path]) -> Tensor | None:
     scan = pl.scan_parquet(files)
     if USER_INDEX not in scan.collect_schema():
         return None
     return torch.from_numpy(scan.select(USER_INDEX).collect()[USER_INDEX].to_numpy().copy()).to(torch.int64)
-
-
-def figures_of(scored: Mapping[str, Scored]) -> dict[str, dict[str, float]]:
-    """Figures of each split."""
-    return {split: one.figures() for split, one in scored.items()}

@@ -66,8 +66,8 @@ class Interactions:
 
     def to(self, device: torch.device) -> Interactions:
         """The same on a device."""
-        moved = (value.to(device) for value in (self.user_P, self.item_P, self.positive_P, self.split_P))
-        return Interactions(*moved, users=self.users, items=self.items)
+        user_P, item_P, positive_P = self.user_P.to(device), self.item_P.to(device), self.positive_P.to(device)
+        return Interactions(user_P, item_P, positive_P, self.split_P.to(device), self.users, self.items)
 
 
 @dataclass(frozen=True)

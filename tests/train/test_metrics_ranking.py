@@ -115,13 +115,9 @@ def test_minus_takes_pairs_away(pairs: list[tuple[int, int]], others: list[tuple
     st.integers(1, 9),
     st.integers(1, 6),
 )
-def test_top_k_is_the_plain_sort(
-    scores: list[list[float]], seen: list[tuple[int, int]], k: int, block: int
-) -> None:
+def test_top_k_is_the_plain_sort(scores: list[list[float]], seen: list[tuple[int, int]], k: int, block: int) -> None:
     # With the identity as items, the queries are the scores.
-    item, score = top_k(
-        torch.tensor(scores), torch.eye(7), k=k, user_B=torch.arange(5), masked=sets(seen), block=block
-    )
+    item, score = top_k(torch.tensor(scores), torch.eye(7), k=k, user_B=torch.arange(5), masked=sets(seen), block=block)
     for user in range(5):
         expected = by_hand(scores[user], {i for u, i in seen if u == user}, k)
         assert item[user].tolist() == expected

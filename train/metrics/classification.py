@@ -185,9 +185,7 @@ def calibration_bins(probability_B: Tensor, target_B: Tensor, *, bins: int, by: 
         place = torch.argsort(torch.argsort(probability, stable=True))
         bin_B = place * bins // max(1, len(probability))
     chosen = [bin_B == index for index in range(bins)]
-    return [
-        Bin(int(rows.sum()), mean(probability[rows]), mean(target[rows])) for rows in chosen if bool(rows.any())
-    ]
+    return [Bin(int(rows.sum()), mean(probability[rows]), mean(target[rows])) for rows in chosen if bool(rows.any())]
 
 
 def expected_calibration_error(probability_B: Tensor, target_B: Tensor, *, bins: int = 15) -> float:

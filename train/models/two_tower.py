@@ -18,7 +18,7 @@ from core.dataset import ITEM_INDEX, USER_INDEX
 from train.batch import Batch, Features
 from train.layers.tower import Tower
 from train.models.base import Dropout, Hidden, Width
-from train.models.retriever import TrainedModel, Towers
+from train.models.retriever import Towers, TrainedModel
 from train.pairs import Pairs, Tables, take
 from train.sampled_softmax import log_expected, sampled_softmax
 

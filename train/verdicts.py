@@ -1,0 +1,49 @@
+"""Who wins, in words that hide nothing: a model that loses LOSES."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from core.dataset import SPLITS
+
+HELD_OUT = SPLITS[1:]
+"""The splits that no model has learned from."""
+
+
+def verdicts(
+    who: str,
+    figures: Mapping[str, Mapping[str, Any]],
+    rivals: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    metrics: Mapping[str, int],
+) -> list[str]:
+    """One sentence a rival and metric on the last split that both have: beats, LOSES to, or ties with.
+
+    Args:
+        who: The model.
+        figures: Its figures by split.
+        rivals: Those of its rivals.
+        metrics: Names of metrics, 1 where more is better and -1 where less is.
+
+    Example:
+        >>> verdicts("ranker mlp", {"test": {"auc": 0.7}}, {"logistic": {"test": {"auc": 0.75}}}, {"auc": 1})
+        ['ranker mlp LOSES to logistic on test: auc 0.7000 against 0.7500 (-0.0500)']
+    """
+    told = []
+    for rival, theirs in rivals.items():
+        for split in [split for split in HELD_OUT if split in figures and split in theirs][-1:]:
+            for metric, sign in metrics.items():
+                ours, other = float(figures[split][metric]), float(theirs[split][metric])
+                told.append(f"{who} {_word(sign * (ours - other))} {rival} on {split}: {_compare(metric, ours, other)}")
+    return told
+
+
+def _word(gain: float) -> str:
+    if math.isnan(gain):
+        return "cannot be compared with"
+    return "beats" if gain > 0 else "LOSES to" if gain < 0 else "ties with"
+
+
+def _compare(metric: str, ours: float, other: float) -> str:
+    return f"{metric} {ours:.4f} against {other:.4f} ({ours - other:+.4f})"
