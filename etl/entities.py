@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from core.dataset import ITEM_INDEX, SPLIT, TARGET, TIME, USER_INDEX, Dataset
+from core.dataset import ITEM_INDEX, ROW, SPLIT, TARGET, TIME, USER_INDEX, Dataset
 from core.schema import Schema
 from etl.engines.base import COMPRESSION, ROW_GROUP
 from etl.fitted import Fitted
@@ -84,16 +84,19 @@ def write_catalogue(catalogue: Catalogue, fitted: Fitted, dataset: Dataset) -> S
     return fitted.schema.keep(outputs)
 
 
-def write_interactions(frame: pl.LazyFrame, sides: Mapping[str, Catalogue], dataset: Dataset) -> None:
-    """Write every interaction as indices, in order.
+def write_interactions(frame: pl.LazyFrame, sides: Mapping[str, Catalogue], dataset: Dataset, *, ordered: bool) -> None:
+    """Write every interaction as indices, in order of ROW. A step on the CPU, whatever the engine.
 
     Args:
-        frame: Raw rows with ROW, SPLIT, TARGET and TIME, in order.
+        frame: Raw rows with ROW, SPLIT, TARGET and TIME.
         sides: Both catalogues.
         dataset: Where to.
+        ordered: The frame is in order already.
     """
     for catalogue in sides.values():
-        frame = catalogue.add_index(frame, ordered=True)
+        frame = catalogue.add_index(frame, ordered=ordered)
+    if not ordered:
+        frame = frame.sort(ROW)
     columns = [USER_INDEX, ITEM_INDEX, SPLIT, TARGET, TIME]
     _write(frame.select(columns), dataset.interactions_file)
 

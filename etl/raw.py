@@ -78,7 +78,7 @@ def open_raw(sources: Sources, wanted: Mapping[str, str], workplace: Path, *, st
     roles = sources.roles
 
     def joined(scan: pl.LazyFrame) -> pl.LazyFrame:
-        return _join(scan, sides, list(wanted), table)
+        return _join(scan, sides, list(wanted))
 
     def types(scan: pl.LazyFrame) -> pl.Schema:
         own = scan.collect_schema()
@@ -104,7 +104,10 @@ def _sides(sources: Sources) -> Iterator[Side]:
     given = (("users", sources.users, sources.roles.user), ("items", sources.items, sources.roles.item))
     for name, spec, key in given:
         if spec is not None and key is not None:
-            yield _side(name, spec, key)
+            side = _side(name, spec, key)
+            if name == "items" and sources.title is not None:
+                require_columns({sources.title: "the title"}, side.rows.columns, side.where)
+            yield side
 
 
 def _side(name: str, spec: TableSpec, key: str) -> Side:
@@ -116,9 +119,7 @@ def _side(name: str, spec: TableSpec, key: str) -> Side:
     return Side(name, key, table.name, rows)
 
 
-def _check(
-    own: pl.Schema, sides: Mapping[str, Side], wanted: Mapping[str, str], roles: Roles, table: Table
-) -> None:
+def _check(own: pl.Schema, sides: Mapping[str, Side], wanted: Mapping[str, str], roles: Roles, table: Table) -> None:
     """Check the columns of all tables against what is wanted of them."""
     for side in sides.values():
         require_columns({side.id: f"the id of {side.name}"}, own.names(), table.name)
@@ -135,9 +136,7 @@ def _check(
         require_same_key(side.id, (table.name, own[side.id]), (side.where, side.rows.schema[side.id]))
 
 
-def _check_distinct(
-    own: pl.Schema, sides: Mapping[str, Side], wanted: Mapping[str, str], table: Table
-) -> None:
+def _check_distinct(own: pl.Schema, sides: Mapping[str, Side], wanted: Mapping[str, str], table: Table) -> None:
     holders: dict[str, str] = dict.fromkeys(own, table.name)
     for side in sides.values():
         for name in side.rows.columns:
@@ -148,7 +147,7 @@ def _check_distinct(
             holders[name] = side.where
 
 
-def _join(scan: pl.LazyFrame, sides: Mapping[str, Side], wanted: list[str], table: Table) -> pl.LazyFrame:
+def _join(scan: pl.LazyFrame, sides: Mapping[str, Side], wanted: list[str]) -> pl.LazyFrame:
     """Put the columns of users and items beside each interaction; the order of rows is kept."""
     own = scan.collect_schema()
     frame = scan.select(ROW, *(name for name in wanted if name in own))

@@ -35,7 +35,7 @@ class TableSpec(Spec):
     format: Literal["csv", "parquet"] | None = None
     separator: str | None = Field(default=None, min_length=1, max_length=1)
     columns: tuple[str, ...] = ()
-    dtypes: dict[str, RawType] = {}
+    dtypes: dict[str, RawType] = Field(default_factory=dict)
     nulls: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
 
 

@@ -83,7 +83,7 @@ def _time(spec: TimeSplit, rows: Rows) -> Assign:
         late = before.filter(pl.col("before") >= wanted)
         if share == 0 or late.is_empty():
             return pl.lit(value=False)
-        return pl.col(TIME) >= late.item(0, TIME)
+        return pl.col(TIME).ge(late.item(0, TIME))
 
     return lambda frame: frame.with_columns(_sides(since(spec.valid + spec.test), since(spec.test)))
 
@@ -109,8 +109,7 @@ def _by_user(rows: Rows, both: pl.Expr, test: pl.Expr) -> Assign:
     cuts = _user_cuts(rows.frame.select(user, TIME, ROW).collect(engine="streaming"), user, both, test)
 
     def assign(frame: pl.LazyFrame) -> pl.LazyFrame:
-        order = "left" if rows.ordered else "none"
-        joined = frame.join(cuts.lazy(), on=user, how="left", maintain_order=order)
+        joined = frame.join(cuts.lazy(), on=user, how="left", maintain_order="left" if rows.ordered else "none")
         sides = _sides(_not_before("valid"), _not_before("test"))
         return joined.with_columns(sides).drop(cuts.columns[1:])
 

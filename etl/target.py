@@ -78,7 +78,7 @@ def _threshold(spec: TargetSpec) -> bool | float | str | None:
     return spec.at_least if spec.equals is None else spec.equals
 
 
-def _kind(value: bool | float | str) -> str:  # noqa: FBT001
+def _kind(value: bool | float | str) -> str:
     if isinstance(value, bool):
         return "booleans"
     return "strings" if isinstance(value, str) else "numbers"

@@ -9,6 +9,8 @@ import polars as pl
 
 from core.progress import progress
 from etl.engines.base import Engine
+from etl.ops.base import State
+from etl.steps import Plan, split_reference
 
 
 @contextmanager
@@ -35,9 +37,9 @@ def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) ->
             yield frame
             return
 
-        def tick(rows_: pl.DataFrame) -> pl.DataFrame:
-            bar.advance(rows_.height)
-            return rows_
+        def tick(batch: pl.DataFrame) -> pl.DataFrame:
+            bar.advance(batch.height)
+            return batch
 
         yield frame.map_batches(
             tick,
@@ -46,3 +48,21 @@ def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) ->
             predicate_pushdown=True,
             validate_output_schema=False,
         )
+
+
+def passes(plan: Plan) -> int:
+    """How often fitting a plan reads its rows: the longest chain of operators that learn.
+
+    Example:
+        >>> from etl.ops import FillMedian, LogOp, Normalize
+        >>> from etl.workflow import Workflow
+        >>> chain = ["age"] >> FillMedian() >> LogOp() >> Normalize()
+        >>> passes(Workflow(chain).plan(pl.Schema({"age": pl.Int64()})))
+        2
+    """
+    depth: dict[str, int] = {}
+    for step in plan.steps:
+        made_by = [split_reference(port)[1] for port in step.inputs.values()]
+        learns = step.operator.state_type is not State
+        depth[str(step.number)] = max((depth.get(place, 0) for place in made_by), default=0) + learns
+    return max(depth.values(), default=0)

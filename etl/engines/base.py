@@ -9,7 +9,7 @@ import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import polars as pl
 
@@ -17,7 +17,7 @@ from core.dataset import SPLITS
 
 ROW_GROUP = 65_536
 """Rows of one row group: what a loader reads at once."""
-COMPRESSION = "lz4"
+COMPRESSION: Final = "lz4"
 """Measured on 1M Criteo-like rows: writes 1.35x faster than zstd and reads as fast or faster, for 1.3x the bytes."""
 PART = "part-{:05d}.parquet"
 
@@ -65,7 +65,7 @@ class Engine(abc.ABC):
             UserError: The engine can't run the plan, a source can't be read, or the disk is full.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most engines hold nothing
         """Give back what the engine holds (a cluster, a device)."""
 
     def __enter__(self) -> Self:

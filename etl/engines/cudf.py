@@ -67,9 +67,7 @@ class CudfEngine(Engine):
     def sink_one(self, frame: pl.LazyFrame, place: Path, row_group_size: int) -> None:
         """Write a sorted frame into an empty directory; on one GPU the streaming sink writes one file."""
         path = place / "rows.parquet"
-        frame.sink_parquet(
-            path, compression=COMPRESSION, row_group_size=row_group_size, engine=self.polars_engine()
-        )
+        frame.sink_parquet(path, compression=COMPRESSION, row_group_size=row_group_size, engine=self.polars_engine())
 
 
 def number_parts(place: Path) -> None:

@@ -42,10 +42,10 @@ def translated(engine: str, *, cure: str | None = None) -> Iterator[None]:
 
 
 def brief(error: BaseException) -> str:
-    """The first lines of a message, on one line.
+    r"""The first lines of a message, on one line.
 
     Example:
-        >>> brief(ValueError("one\\n\\ntwo"))
+        >>> brief(ValueError("one\n\ntwo"))
         'one; two'
     """
     text = str(error).split("Resolved plan until failure")[0]

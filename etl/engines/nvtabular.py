@@ -41,5 +41,7 @@ class NvtabularEngine(Engine):
 
     def _refuse(self) -> NoReturn:
         raise UserError(
-            "preparing a data set through NVTabular isn't there yet", where="engine nvtabular", cure="set `etl.engine: cpu`"
+            "preparing a data set through NVTabular isn't there yet",
+            where="engine nvtabular",
+            cure="set `etl.engine: cpu`",
         )

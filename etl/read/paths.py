@@ -42,7 +42,7 @@ def _expand(pattern: str) -> list[Path]:
     if path.is_dir():
         raise UserError("this is a directory", where=pattern, cure=f"give its files, such as {pattern}/*.parquet")
     if glob.has_magic(pattern):
-        found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
+        found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207  absolute patterns too
         files = [one for one in found if one.is_file()]
         if not files:
             raise UserError("no file matches this pattern", where=pattern, cure="mend the path")

@@ -44,11 +44,8 @@ class Table:
         Args:
             thorough: Look at every row of a CSV to tell the types of its columns.
         """
-        if self.csv is not None:
-            frame = self.csv.scan(ROW, thorough=thorough)
-        else:
-            frame = parquet_table.scan(self.files, ROW)
-        return tidy(frame)
+        csv = self.csv
+        return tidy(parquet_table.scan(self.files, ROW) if csv is None else csv.scan(ROW, thorough=thorough))
 
     def read(self, work: Callable[[pl.LazyFrame], T]) -> T:
         """Do what needs the rows; where the files can't be read, tell which, and where.

@@ -1,0 +1,103 @@
+"""Raw rows with their target, their time and their side of the split; everything that can be wrong is checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from core.dataset import SPLIT, SPLITS, TARGET
+from core.errors import UserError
+from etl.checks import require_full, require_splits, require_values
+from etl.engines import Engine
+from etl.look import Look, look
+from etl.raw import Raw, open_raw
+from etl.sources import Sources
+from etl.spec import EtlSpec
+from etl.splits import ColumnSplit
+from etl.splitting import Rows, expects, learn
+from etl.target import require_both_classes, require_labels, target
+from etl.times import time_of
+from etl.workflow import from_spec
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Raw rows with target, time and split.
+
+    Attributes:
+        raw: Where they come from.
+        frame: ROW, the raw columns, TARGET, TIME and SPLIT, in order unless the engine restores it later.
+        seen: What the first look found.
+        rows: Number of rows of each split.
+    """
+
+    raw: Raw
+    frame: pl.LazyFrame
+    seen: Look
+    rows: Mapping[str, int]
+
+    def part(self, split: str) -> pl.LazyFrame:
+        """The rows of one split."""
+        return self.frame.filter(pl.col(SPLIT) == SPLITS.index(split))
+
+
+def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed: int) -> Labelled:
+    """Open and check the raw rows, and say of each what its target is and where it goes.
+
+    Args:
+        sources: The tables.
+        spec: Target, split and features.
+        workplace: A directory for temporary files; must outlive the rows.
+        engine: What will run the plans.
+        seed: Of the run.
+
+    Raises:
+        UserError: The data don't fit the settings, or either is at fault.
+    """
+    raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged)
+    seen = look(raw.frame, raw.types)
+    if not seen.rows:
+        raise UserError("there are no rows", where=raw.where, cure="give a file with rows")
+    roles = raw.roles
+    require_values(seen.nulls, seen.rows, raw.where)
+    require_full(seen.nulls, [spec.target.column, roles.user, roles.item, roles.time], raw.where)
+    require_labels(spec.target, raw.frame)
+    time = time_of(roles.time, None if roles.time is None else raw.types[roles.time])
+    timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
+    frame = learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed)
+    return Labelled(raw, frame, seen, _count(frame, spec))
+
+
+def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
+    """The raw columns that are needed -> who needs each, for messages.
+
+    Raises:
+        UserError: The column of the target is a feature too.
+    """
+    asked = dict.fromkeys(from_spec(spec.features).inputs, "a feature")
+    if spec.target.column in asked:
+        raise UserError(
+            f"the column {spec.target.column} is the target and a feature, so the answer would leak",
+            where="etl.features",
+            cure="take it out of the features",
+        )
+    asked[spec.target.column] = "the target"
+    for role, name in sources.roles.model_dump().items():
+        if name is not None:
+            asked.setdefault(name, f"the {role} role")
+    if isinstance(spec.split, ColumnSplit):
+        asked.setdefault(spec.split.column, "the split")
+    return asked
+
+
+def _count(frame: pl.LazyFrame, spec: EtlSpec) -> dict[str, int]:
+    """Rows of each split; checks that none is empty that shouldn't be and that training sees both classes."""
+    counts = frame.group_by(SPLIT).agg(pl.len(), pl.col(TARGET).sum().alias("positive"))
+    found = {row[SPLIT]: row for row in counts.collect(engine="streaming").iter_rows(named=True)}
+    rows = {split: found[number]["len"] if number in found else 0 for number, split in enumerate(SPLITS)}
+    require_splits(rows, expects(spec.split))
+    require_both_classes(spec.target, found[0]["positive"], rows["train"])
+    return rows
