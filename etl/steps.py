@@ -7,7 +7,7 @@ holds no `@`, so two columns never share a reference, whatever their names are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +102,18 @@ class Step:
         """Reference of each output -> column."""
         return {reference(column.name, self.number): column for column in self.outputs}
 
+    def narrowed(self, wanted: Collection[str]) -> Step:
+        """The same step for those of its columns alone that these references are made of."""
+        if not self.operator.columnwise:
+            return self
+        kept = tuple(column for column in self.columns if self._makes(column, wanted))
+        inputs = {column.name: self.inputs[column.name] for column in kept}
+        return Step(self.number, self.operator, inputs, kept, self.state)
+
+    def _makes(self, column: Column, wanted: Collection[str]) -> bool:
+        made = self.operator.outputs((column,), self.state)
+        return any(reference(output.name, self.number) in wanted for output in made)
+
     def apply(self, frame: pl.LazyFrame, engine: Engine, *, ordered: bool) -> pl.LazyFrame:
         """Add the outputs to a wide frame that the engine will run."""
         collect = None if engine.ticks else engine.collect
@@ -134,11 +146,12 @@ def raw_columns(columns: Iterable[Column]) -> dict[str, Column]:
 
 
 def needed(references: Iterable[str], steps: Sequence[Step]) -> tuple[list[Step], set[str]]:
-    """The steps, in order, and the references of every kind that these references are made of."""
+    """The steps, narrowed and in order, and the references of every kind that these references are made of."""
     wanted = set(references)
     chosen: list[Step] = []
     for step in reversed(steps):
         if wanted.intersection(step.references.values()):
-            chosen.append(step)
-            wanted.update(step.inputs.values())
+            narrow = step.narrowed(wanted)
+            chosen.append(narrow)
+            wanted.update(narrow.inputs.values())
     return chosen[::-1], wanted
