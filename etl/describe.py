@@ -57,9 +57,8 @@ def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:
 
 def write_manifest(dataset: Dataset, files: Sunk, *, engine: str, title: str | None) -> None:
     """Write the manifest, last: rows, files and hashes. It holds no times, so equal data have equal manifests."""
-    names = {
-        split: [path.relative_to(dataset.path).as_posix() for path in paths] for split, paths in files.files.items()
-    }
+    base = dataset.path
+    names = {split: [path.relative_to(base).as_posix() for path in paths] for split, paths in files.files.items()}
     manifest = {
         "version": VERSION,
         "engine": engine,
