@@ -1,0 +1,116 @@
+"""Would the plans of every operator run on a GPU? Asked of cudf-polars' own planner, on a machine without a GPU.
+
+    python tests/tools/plan_check.py
+
+Writes the plans that a GPU engine would get, those of fit and of transform, for each operator and type of column,
+and hands them to a planner check that lives outside this repository:
+
+    GYRFALCON_GPU_PLAN         folder that holds gpu_plan.py
+    GYRFALCON_GPU_PLAN_PYTHON  a Python with cudf-polars' planner, in which gpu_plan.py runs
+
+Where these are not set it says so and exits with 0. A plan that would leave the GPU, or that holds all rows at once
+without being listed in COLLAPSES, makes it exit with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import polars as pl
+
+from core.dataset import ROW
+from etl.engines.base import Engine, Sunk
+from etl.ops import OPERATORS, Categorify, Operator
+from etl.workflow import Workflow
+from tests.contract.frames import TRAIN
+from tests.contract.operators import OperatorContract
+
+COLLAPSES = {"fill_median": "an exact median has to see all values of its column at once"}
+"""Kinds whose fit may gather a column in one partition, and why. `docs/engines.md` repeats it for people."""
+
+
+class Recorder(Engine):
+    """Stands in for a GPU engine and notes the plans that it is given."""
+
+    name = "recorder"
+    ordered = False
+    ticks = False
+
+    def __init__(self) -> None:
+        self.plans: list[pl.LazyFrame] = []
+
+    def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
+        self.plans += frames
+        return pl.collect_all(list(frames))
+
+    def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = 0) -> Sunk:
+        raise AssertionError("no plan is written to disk here")
+
+
+def cases() -> list[tuple[str, Operator[Any], tuple[str, ...]]]:
+    """Name, operator and columns: what the contract's tests use."""
+    import tests.etl.ops.test_contract as contract
+
+    found = [case for case in vars(contract).values() if isinstance(case, type)]
+    chosen = [case for case in found if issubclass(case, OperatorContract) and case is not OperatorContract]
+    listed = [(case.__name__.removeprefix("Test"), case.operator, case.takes) for case in chosen if case.saved]
+    missing = set(OPERATORS.values()) - {type(operator) for _, operator, _ in listed}
+    assert not missing, f"no case for {missing}"
+    return listed
+
+
+def plans(source: Path) -> Iterator[tuple[str, str, pl.LazyFrame]]:
+    """Kind, name and plan: of the fit of each operator, and of its transform."""
+    frame = pl.scan_parquet(source)
+    for name, operator, columns in cases():
+        yield from _plans_of(name, operator, columns, frame)
+    # A vocabulary too large to be written into a plan is joined.
+    with patch("etl.lookup.SMALL", 0):
+        yield from _plans_of("CategorifyJoined", Categorify(num_buckets=2), ("int", "text"), frame)
+
+
+def _plans_of(
+    name: str, operator: Operator[Any], columns: Sequence[str], frame: pl.LazyFrame
+) -> Iterator[tuple[str, str, pl.LazyFrame]]:
+    engine = Recorder()
+    fitted = Workflow(list(columns) >> operator).fit(frame, engine)
+    fitting = len(engine.plans)
+    final = fitted.transform(frame, keep=[ROW], engine=engine)
+    for index, plan in enumerate([*engine.plans, final]):
+        yield operator.kind, f"{name}-{'fit' if index < fitting else 'transform'}-{index}", plan
+
+
+def write(folder: Path) -> list[str]:
+    """Write every plan; the arguments that allow the declared collapses."""
+    source = folder / "rows.parquet"
+    TRAIN.with_row_index(ROW).write_parquet(source)
+    allowed = []
+    (folder / "plans").mkdir()
+    for kind, name, plan in plans(source):
+        plan.serialize(folder / "plans" / f"{name}.plan")
+        if kind in COLLAPSES and "-fit-" in name:
+            allowed += ["--allow-collapse", name]
+    return allowed
+
+
+def main() -> int:
+    """Run the check; its exit status."""
+    tool, python = (os.environ.get(f"GYRFALCON_GPU_PLAN{suffix}") for suffix in ("", "_PYTHON"))
+    if not tool or not python:
+        print("plan check skipped: GYRFALCON_GPU_PLAN and GYRFALCON_GPU_PLAN_PYTHON are not set")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        allowed = write(Path(folder))
+        command = [python, "gpu_plan.py", "--plans", str(Path(folder) / "plans"), *allowed]
+        return subprocess.run(command, cwd=tool, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
