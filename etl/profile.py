@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from etl.look import Look, plain
 from etl.ops.categorify import OOV, Categorify
 
 TOP = 10
+BINS = 24
+"""Largest number of bins of a number's histogram, from its 1 % to its 99 % quantile."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TYPES: dict[str, Any] = {
     "name": pl.String,
@@ -25,6 +28,7 @@ TYPES: dict[str, Any] = {
     "mean": pl.Float64,
     "sampled": pl.Int64,
     "quantiles": pl.List(pl.Float64),
+    "histogram": pl.List(pl.Int64),
     "top_values": pl.List(pl.String),
     "top_counts": pl.List(pl.Int64),
     "unseen_valid": pl.Float64,
@@ -64,6 +68,7 @@ def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
         "mean": _rounded(summary.mean),
         "sampled": len(values),
         "quantiles": [full.quantile(q, "linear") for q in QUANTILES] if numeric and len(full) else [],
+        "histogram": _histogram(full) if numeric else [],
         "top_values": plain(counts[values.name].to_list()),
         "top_counts": counts["n"].to_list(),
     }
@@ -72,6 +77,21 @@ def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
 def _rounded(mean: float | None) -> float | None:
     """Nine digits: the order in which rows are summed changes later ones."""
     return None if mean is None else float(f"{mean:.9g}")
+
+
+def _histogram(full: pl.Series) -> list[int]:
+    """Counts in bins of equal width; what lies beyond the outer quantiles is left out, lest one value hide the rest."""
+    low, high = full.quantile(QUANTILES[0], "linear"), full.quantile(QUANTILES[-1], "linear")
+    if low is None or high is None or not math.isfinite(high - low) or not high > low:
+        return []
+    width, inner = (high - low) / BINS, full.cast(pl.Float64).filter(full.is_between(low, high))
+    if full.dtype.is_integer():
+        # Whole numbers get bins of a whole width: else some would hold more numbers than others.
+        low, width = math.floor(low), math.ceil((math.floor(high) + 1 - math.floor(low)) / BINS)
+    bins = min(BINS, math.floor((high - low) / width) + 1)
+    place = ((inner - low) / width).floor().clip(0, bins - 1).cast(pl.Int64)
+    counts = dict(place.value_counts().iter_rows())
+    return [counts.get(number, 0) for number in range(bins)]
 
 
 def _text(value: Any) -> str | None:

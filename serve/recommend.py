@@ -32,12 +32,15 @@ class Recommender:
         bundle: An opened bundle that knows items.
         candidates: How many items the ranker sees; by default what the bundle was exported with.
         threads: Threads that one request may use.
+        people: Who the users are and what they already have; by default what the bundle knows.
 
     Raises:
         UserError: The bundle knows no items, or a part of it is broken.
     """
 
-    def __init__(self, bundle: Bundle, candidates: int | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, bundle: Bundle, candidates: int | None = None, threads: int = 1, people: People | None = None
+    ) -> None:
         if not bundle.has_items:
             message = "this bundle knows no items, so it can score rows but not recommend"
             raise UserError(message, where=str(bundle.path), cure="give the data a user and an item role")
@@ -48,7 +51,7 @@ class Recommender:
         self._retriever = bundle.model(RETRIEVER, threads) if RETRIEVER in held else None
         self._index = bundle.index() if self._retriever else None
         self._catalogue = Catalogue.read(bundle)
-        self._people = People.read(bundle)
+        self._people = people or People.read(bundle)
         self._inputs = features_of(tuple(held.values()), "user", "context")
 
     def recommend(
