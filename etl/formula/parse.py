@@ -127,7 +127,8 @@ class _Reader:
                 warnings.simplefilter("ignore")
                 body = ast.parse(self.flat, mode="eval").body
         except SyntaxError as error:
-            column = (error.offset or 1) + self.start
+            # Python gives no offset for what is missing at the end.
+            column = (error.offset or len(self.flat) + 1) + self.start
             raise self._error(column, error.msg) from None
         except (RecursionError, MemoryError):
             raise self._error(1, "the formula is nested too deeply") from None

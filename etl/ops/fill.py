@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import polars as pl
+from pydantic import StrictFloat, StrictInt, StrictStr, field_validator
 
 from core.errors import UserError
 from core.schema import Column, DType
-from etl.onnx import GraphBuilder, Value, is_null, to_float, where
+from core.spec import custom_error
+from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, to_float, where
 from etl.ops.base import Collected, Operator, S, State, Statistics, Wiring
 from etl.ops.declare import INTEGERS, continuous, require_numbers
 from etl.ops.elementwise import number
@@ -85,8 +87,15 @@ class FillMissing(Fill[State]):
 
     kind = "fill_missing"
 
-    fill_val: int | float | str = 0
+    fill_val: StrictInt | StrictFloat | StrictStr = 0
     add_binary_cols: bool = False
+
+    @field_validator("fill_val")
+    @classmethod
+    def _check(cls, value: float | str) -> float | str:
+        if isinstance(value, int) and not INT_NULL < value < -INT_NULL:
+            raise custom_error("fill_val", f"fill_val must fit 64 bits, got {value}")
+        return value
 
     @property
     def flags(self) -> bool:

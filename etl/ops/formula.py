@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from core.errors import UserError
 from core.schema import Column
+from core.spec import custom_error
 from core.suggest import did_you_mean
 from etl.formula.onnx import to_onnx
 from etl.formula.parse import names, parse
@@ -48,8 +49,12 @@ class Formula(Operator[State]):
     @field_validator("formula")
     @classmethod
     def _check(cls, value: str) -> str:
-        if not names(parse(value)):
-            raise UserError("the formula names no column", where=f"formula {value!r}")
+        try:
+            used = names(parse(value))
+        except UserError as error:
+            raise custom_error("formula", str(error)) from None
+        if not used:
+            raise custom_error("formula", "the formula names no column")
         return value
 
     def outputs(self, columns: Sequence[Column], state: State | None = None) -> tuple[Column, ...]:

@@ -25,6 +25,8 @@ SCHEMA = {
     "text": pl.String(),
 }
 
+_at = dt.datetime.fromisoformat
+
 TRAIN = pl.DataFrame(
     {
         "int": [5, 3, 3, None, -7, 2**40, 5, 3],
@@ -33,7 +35,7 @@ TRAIN = pl.DataFrame(
         "single": [0.1, 0.2, None, 0.1, 3.0, -1.0, 0.1, math.nan],
         "bool": [True, False, True, None, True, True, False, True],
         "date": [dt.date(2026, 1, day) if day else None for day in (1, 2, 3, 0, 1, 1, 2, 9)],
-        "time": [dt.datetime(2026, 1, 1, hour) if hour else None for hour in (1, 2, 3, 0, 1, 1, 2, 9)],
+        "time": [_at(f"2026-01-01T{hour:02}") if hour else None for hour in (1, 2, 3, 0, 1, 1, 2, 9)],
         "text": ["b", "a", "é", "", None, "東京", "a", "b"],
     },
     schema=SCHEMA,
@@ -47,7 +49,7 @@ ODD = pl.DataFrame(
         "single": [math.inf, -math.inf, math.nan, None, 1e-45, 3.4e38],
         "bool": [True, False, None, None, True, False],
         "date": [dt.date(1, 1, 1), dt.date(9999, 12, 31), None, dt.date(1970, 1, 1), dt.date(2026, 1, 1), None],
-        "time": [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31), None, dt.datetime(1970, 1, 1), None, None],
+        "time": [_at("0001-01-01"), _at("9999-12-31"), None, _at("1970-01-01"), None, None],
         "text": ["", None, "a" * 1000, "\U0001f985 e\u0301", " a", "A"],
     },
     schema=SCHEMA,

@@ -27,7 +27,6 @@ from etl.workflow import Workflow
 from tests.contract.frames import ODD, TRAIN, rows
 from tests.contract.serving import Served, assert_same
 
-
 _INHERITED = [HealthCheck.too_slow, HealthCheck.differing_executors]
 """One test runs for many operators: each is a law of its own, so no example of one tells of another."""
 

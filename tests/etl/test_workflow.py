@@ -135,7 +135,7 @@ class TestTransform:
         assert "did you mean citty?" in str(caught.value)
 
     def test_an_unknown_output_is_named(self):
-        with pytest.raises(UserError, match="no output agee; did you mean age?"):
+        with pytest.raises(UserError, match=r"no output agee; did you mean age\?"):
             self.fitted().transform(FRAME, ["agee"])
 
     def test_a_kept_column_must_not_hide_an_output(self):
@@ -144,7 +144,14 @@ class TestTransform:
 
     @pytest.mark.parametrize(
         ("dtype", "accepted"),
-        [(pl.Int8, True), (pl.UInt32, True), (pl.Boolean, True), (pl.Null, True), (pl.Float64, False), (pl.String, False)],
+        [
+            (pl.Int8, True),
+            (pl.UInt32, True),
+            (pl.Boolean, True),
+            (pl.Null, True),
+            (pl.Float64, False),
+            (pl.String, False),
+        ],
     )
     def test_a_changed_type(self, dtype, accepted):
         changed = FRAME.with_columns(pl.lit(None, dtype).alias("age"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from etl.ops import (
     OPERATORS,
     Bucketize,
@@ -70,7 +69,9 @@ class TestRename(OperatorContract, operator=Rename(postfix="_again"), takes=(*NU
 
 
 class TestFormula(
-    OperatorContract, operator=Formula("log(1 + int) / float - single ** 2 % 3", "made"), takes=("int", "float", "single")
+    OperatorContract,
+    operator=Formula("log(1 + int) / float - single ** 2 % 3", "made"),
+    takes=("int", "float", "single"),
 ): ...
 
 
@@ -81,7 +82,9 @@ class TestFormulaLogic(
 ): ...
 
 
-class TestLambdaOp(OperatorContract, operator=LambdaOp(lambda x: x.abs() + 1), takes=("float", "single"), saved=False): ...
+class TestLambdaOp(
+    OperatorContract, operator=LambdaOp(lambda x: x.abs() + 1), takes=("float", "single"), saved=False
+): ...
 
 
 def test_every_operator_of_the_registry_is_here():

@@ -58,7 +58,11 @@ class TestCategorify:
     def test_buckets_come_before_the_vocabulary(self):
         train = ["a", "a", "b", "c", None]
         buckets = [2 + mmh3.hash(value, signed=False) % 4 for value in ("b", "c", "new")]
-        assert apply(Categorify(freq_threshold=2, num_buckets=4), train, ["a", "b", "c", "new", None]) == [6, *buckets, 1]
+        assert apply(Categorify(freq_threshold=2, num_buckets=4), train, ["a", "b", "c", "new", None]) == [
+            6,
+            *buckets,
+            1,
+        ]
 
     def test_cardinality_and_width(self):
         frame = pl.DataFrame({"x": ["a", "b", None], "y": range(3)})
@@ -76,7 +80,13 @@ class TestCategorify:
         assert apply(Categorify(), ["", "", "", "a", None]) == [1, 1, 1, 3, 1]
 
     def test_whole_floats_are_integers(self):
-        assert apply(Categorify(), [7.0, 7.0, 3.0, None, math.nan], [3.0, 7.0, 3.5, math.inf, math.nan]) == [4, 3, 2, 2, 1]
+        assert apply(Categorify(), [7.0, 7.0, 3.0, None, math.nan], [3.0, 7.0, 3.5, math.inf, math.nan]) == [
+            4,
+            3,
+            2,
+            2,
+            1,
+        ]
 
     def test_dates(self):
         day = dt.date(2026, 11, 23)

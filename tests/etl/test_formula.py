@@ -1,0 +1,184 @@
+"""Formulas: what they mean, and where a wrong one is wrong."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from core.errors import UserError
+from etl import Workflow
+from etl.formula import onnx, polars
+from etl.formula.parse import FUNCTIONS, names, parse
+from etl.ops import Formula
+from tests.contract.serving import Served, assert_same
+
+
+def compute(text: str, **columns: float | None) -> float | None:
+    frame = pl.DataFrame({name: [value] for name, value in columns.items()}, schema=dict.fromkeys(columns, pl.Float64))
+    node = list(columns) >> Formula(text, "made")
+    fitted = Workflow(node).fit(frame)
+    assert_same(fitted, Served(fitted), frame)
+    return fitted.transform(frame).collect()["made"].item()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a + b * 2", 13.0),
+        ("(a + b) * 2", 16.0),
+        ("a - b - 1", -3.0),
+        ("a / b", 0.6),
+        ("b // a", 1.0),
+        ("-b // a", -2.0),
+        ("b % a", 2.0),
+        ("-b % a", 1.0),
+        ("a ** 2 + b ** -1", 9.2),
+        ("-a ** 2 + b", -4.0),
+        ("+a + b", 8.0),
+        ("log(exp(a)) + 0 * b", 3.0),
+        ("log1p(a - 3) + b", 5.0),
+        ("sqrt(b - 1) + a", 5.0),
+        ("abs(a - b)", 2.0),
+        ("floor(b / a) + 10 * ceil(b / a)", 21.0),
+        ("min(a, b, 4) + 10 * max(a, b, 4)", 53.0),
+        ("a < b", 1.0),
+        ("a < b < 4", 0.0),
+        ("a <= 3 and b >= 5", 1.0),
+        ("a > b or a != 3", 0.0),
+        ("not a == b", 1.0),
+        ("where(a > b, 1, 2)", 2.0),
+        ("7 if a < b else 8", 7.0),
+        ("is_null(a) + fill_null(b, 9)", 5.0),
+        ('column("a") + b', 8.0),
+        ("  a\n + b", 8.0),
+        ("1e3 * a + b", 3005.0),
+    ],
+)
+def test_meaning(text, value):
+    assert compute(text, a=3.0, b=5.0) == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a + b", None),
+        ("a ** 0 + 0 * b", None),
+        ("1 ** a + 0 * b", None),
+        ("a < b", None),
+        ("a == a or b", None),
+        ("min(a, b)", None),
+        ("where(a > 1, 1, b)", 2.0),
+        ("where(b > 1, b, a)", 2.0),
+        ("where(b > 1, a, b)", None),
+        ("fill_null(a, b)", 2.0),
+        ("is_null(a) * b", 2.0),
+        ("not is_null(b) + 0 * is_null(a)", 1.0),
+    ],
+)
+def test_null(text, value):
+    assert compute(text, a=None, b=2.0) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a / a", None), ("b / a", math.inf), ("log(a - 1) + b", None), ("log(a) + b", -math.inf), ("sqrt(-b) + a", None)],
+)
+def test_what_is_not_defined_is_null(text, value):
+    columns = {"a": 0.0, "b": 1.0} if "b" in text else {"a": 0.0}
+    assert compute(text, **columns) == value
+
+
+def test_a_name_that_is_no_word():
+    frame = pl.DataFrame({"net price (€)": [2.0]})
+    node = ["net price (€)"] >> Formula('column("net price (€)") * 2', "double")
+    assert Workflow(node).fit(frame).transform(frame).collect()["double"].item() == 4.0
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "what"),
+    [
+        ("log(1 + a", 4, "never closed"),
+        ("a +", 4, "invalid syntax"),
+        ("", 1, "invalid syntax"),
+        ("a + rm(b)", 5, "there is no function rm"),
+        ("a + lgo(b)", 5, "did you mean log?"),
+        ("  a + b[0]", 7, "not allowed"),
+        ("é + b.real", 5, "not allowed"),
+        ("a + 'x'", 5, "a constant must be a number, got 'x'"),
+        ("a + True", 5, "a constant must be a number, got True"),
+        ("a + 2j", 5, "a constant must be a number"),
+        ("a * 1e999", 5, "too large"),
+        ("a * 1" + "0" * 400, 5, "too large"),
+        ("a | b", 1, "operator is not allowed"),
+        ("a in b", 1, "operator is not allowed"),
+        ("lambda: a", 1, "not allowed"),
+        ("[a for a in b]", 1, "not allowed"),
+        ("(a := b)", 2, "not allowed"),
+        ("log(a, b)", 1, "log takes 1 arguments, got 2"),
+        ("min(a)", 1, "min takes 2 or more arguments, got 1"),
+        ("log(x=a)", 1, "no named arguments"),
+        ("log(*a)", 5, "not allowed"),
+        ("a.log(b)", 1, "only a function by its name"),
+        ("column(a)", 1, "one name in quotes"),
+        ("__import__('os')", 1, "there is no function __import__"),
+        ("a" + " + a" * 300, None, "nested too deeply"),
+        ("(" * 300 + "a" + ")" * 300, None, "nested"),
+        ("a" * 2001, None, "at most 2000 characters"),
+        ("a\x00b", None, "null bytes"),
+        ("a; b", 2, "invalid syntax"),
+    ],
+)
+def test_refusals_point_into_the_text(text, column, what):
+    with pytest.raises(UserError, match=re.escape(what)) as caught:
+        parse(text)
+    if column is not None:
+        assert str(caught.value.where).endswith(f"column {column}")
+
+
+def test_a_config_tells_where_a_formula_is_wrong():
+    with pytest.raises(ValidationError, match=r"formula 'a \+ b\[0\]', column 5: this is not allowed"):
+        Formula("a + b[0]", "x")
+    with pytest.raises(ValidationError, match="the formula names no column"):
+        Formula("1 + 2", "x")
+
+
+def test_names_come_once_and_in_order():
+    assert names(parse("b * log(a) + b - column('c d')")) == ("b", "a", "c d")
+
+
+def test_polars_and_onnx_know_the_same_functions():
+    assert polars.FUNCTIONS.keys() == onnx.FUNCTIONS.keys()
+    assert polars.FUNCTIONS.keys() >= FUNCTIONS.keys()
+
+
+_LEAVES = st.sampled_from(["a", "b", "0", "1", "2.5", "-3"])
+_UNARY = ["-({})", "not ({})", *(f"{name}({{}})" for name in ("abs", "ceil", "floor", "is_null", "log1p", "sqrt"))]
+_BINARY = [f"({{}}) {sign} ({{}})" for sign in ("+", "-", "*", "/", "<", "<=", ">", ">=", "==", "!=", "and", "or")]
+_FORMULAS = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.builds(str.format, st.sampled_from(_UNARY), inner),
+        st.builds(
+            str.format, st.sampled_from([*_BINARY, "min({}, {})", "max({}, {})", "fill_null({}, {})"]), inner, inner
+        ),
+        st.builds(str.format, st.just("where({}, {}, {})"), inner, inner, inner),
+    ),
+    max_leaves=6,
+)
+_NUMBERS = st.lists(
+    st.none() | st.sampled_from([0.0, 1.0, -1.0, 0.5, math.inf, -math.inf, 3.0]), min_size=2, max_size=2
+)
+
+
+@given(_FORMULAS, st.lists(_NUMBERS, min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_any_formula_is_served_as_it_is_computed(text, rows):
+    frame = pl.DataFrame(rows, schema={"a": pl.Float64, "b": pl.Float64}, orient="row")
+    fitted = Workflow(["a", "b"] >> Formula(f"where(is_null(a) == 2, b, {text})", "made")).fit(frame)
+    assert_same(fitted, Served(fitted), frame)
