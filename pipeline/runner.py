@@ -7,7 +7,6 @@ import datetime as dt
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 
 from core import log
 from core.config import dump
@@ -22,6 +21,7 @@ from pipeline.manifest import Record
 from pipeline.memory import peak_bytes, reset_peak
 from pipeline.plan import Decision, data_hash, decide, output_hash
 from pipeline.stages import STAGES, Context, Figures, Stage
+from pipeline.version import program_version
 
 _log = log.get("run")
 HASHES = ".hashes.json"
@@ -196,7 +196,7 @@ def _record(stage: Stage, context: Context, decision: Decision, figures: Figures
         device=context.torch_device().type if stage.uses_device else None,
         peak_memory_bytes=peak_bytes(),
         finished=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        version=_program_version(),
+        version=program_version(),
         figures=figures,
     )
 
@@ -216,10 +216,3 @@ def _translated(stage: Stage, context: Context) -> Iterator[None]:
         if known is not None:
             raise known from error
         raise StageFailed(f"stage {stage.name} failed: {type(error).__name__}: {error}") from error
-
-
-def _program_version() -> str:
-    try:
-        return version("gyrfalcon")
-    except PackageNotFoundError:
-        return ""

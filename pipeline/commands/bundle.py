@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,12 @@ def recommend(path: Path, *, user: str | None, features: Sequence[str], k: int) 
         UserError: The directory is no bundle, or a feature is not known to it.
     """
     from serve.bundle import Bundle
+    from serve.columns import features_of
     from serve.recommend import Recommender
 
-    found = Recommender(Bundle.open(path)).recommend(user, _parsed(features), k)
-    _print(found)
+    bundle = Bundle.open(path)
+    types = {name: one.dtype for name, one in features_of(tuple(bundle.signatures.values()), "user", "context").items()}
+    _print(Recommender(bundle).recommend(user, _parsed(features, types), k))
 
 
 def serve(path: Path, *, host: str, port: int) -> None:
@@ -60,12 +63,23 @@ def serve(path: Path, *, host: str, port: int) -> None:
     run(path, host, port)
 
 
-def _parsed(features: Sequence[str]) -> dict[str, str]:
-    pairs = [feature.partition("=") for feature in features]
-    for feature, (name, equals, _) in zip(features, pairs, strict=True):
+def _parsed(features: Sequence[str], types: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed as `name=value`, as numbers where the bundle wants numbers; an empty value is null."""
+    found: dict[str, Any] = {}
+    for feature in features:
+        name, equals, text = feature.partition("=")
         if not name or not equals:
             raise UserError(f"{feature!r} is no feature", where="--features", cure="write it as --features name=value")
-    return {name: value for name, _, value in pairs}
+        found[name] = _number(text) if types.get(name, "string") != "string" else text
+    return {name: value if value != "" else None for name, value in found.items()}
+
+
+def _number(text: str) -> Any:
+    """A number, or the text itself, which the bundle then refuses by its name and type."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _print(found: Recommendation) -> None:
@@ -77,7 +91,7 @@ def _print(found: Recommendation) -> None:
     who = "someone unknown" if found.user is None else f"user {found.user}"
     cold = "" if found.known or found.user is None else " (cold: this id was not in the training data)"
     items = Table(title=escape(f"For {who}{cold}"), title_justify="left")
-    extra = list(found.items[0].columns)[:SHOWN_COLUMNS] if found.items else []
+    extra = _further_columns(found)
     for name, justify in (("#", "right"), ("item", "right"), ("title", "left"), ("score", "right")):
         items.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name in extra:
@@ -93,6 +107,14 @@ def _print(found: Recommendation) -> None:
         row = (f"{stage.given:,}", f"{stage.kept:,}", _dropped(stage.dropped), f"{1000 * stage.seconds:.1f}")
         stages.add_row(stage.name, *row)
     console.print(stages)
+
+
+def _further_columns(found: Recommendation) -> list[str]:
+    """Some raw columns that tell more than the id and the title."""
+    if not found.items:
+        return []
+    told = {str(found.items[0].id), found.items[0].title}
+    return [name for name, value in found.items[0].columns.items() if str(value) not in told][:SHOWN_COLUMNS]
 
 
 def _dropped(reasons: Mapping[str, int]) -> str:
