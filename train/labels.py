@@ -13,16 +13,22 @@ from core.dataset import TARGET
 from core.errors import UserError
 
 
-def require_two_classes(files: Sequence[Path], split: str) -> None:
+def require_two_classes(files: Sequence[Path], split: str) -> int:
     """Refuse a split whose target is not made of zeros and ones, both of them.
+
+    Returns:
+        The number of its rows.
 
     Raises:
         UserError: The split is empty, a label is null or is neither 0 nor 1, or there is one class.
     """
     found: set[float | None] = set()
+    rows = 0
     for file in files:
         try:
-            found |= set(pc.unique(pq.read_table(file, columns=[TARGET]).column(0)).to_pylist())
+            target = pq.read_table(file, columns=[TARGET]).column(0)
+            found |= set(pc.unique(target).to_pylist())
+            rows += len(target)
         except (pa.ArrowException, OSError) as error:
             cure = "run the etl stage again"
             raise UserError(f"the target cannot be read ({error})", where=str(file), cure=cure) from None
@@ -37,3 +43,4 @@ def require_two_classes(files: Sequence[Path], split: str) -> None:
     if len(found) == 1:
         cure = "check the rule of etl.target, or choose another etl.split"
         raise UserError(f"every label is {found.pop():g}: there is nothing to tell apart", where=where, cure=cure)
+    return rows

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX, Dataset
-from core.files import write_json
+from core.files import hash_tree, write_json
 from core.schema import Column, DType, Schema, Tag
 
 RESERVED = 3
@@ -54,10 +54,9 @@ def write_planted(
     _write_entities(dataset, user_frame, item_frame)
     frame.select(USER_INDEX, ITEM_INDEX, SPLIT, TARGET, TIME).write_parquet(dataset.interactions_file)
     schema.write(dataset.schema_file)
-    write_json(directory / "manifest.json", {"version": 1, "rows": counts, "seed": seed})
-    truth = {
-        split: frame.filter(pl.col(SPLIT) == number)["truth"].to_numpy() for number, split in enumerate(SPLITS)
-    }
+    hashes = hash_tree(directory)
+    write_json(directory / "manifest.json", {"version": 1, "rows": counts, "hashes": hashes, "seed": seed})
+    truth = {split: frame.filter(pl.col(SPLIT) == number)["truth"].to_numpy() for number, split in enumerate(SPLITS)}
     return Planted(dataset, truth)
 
 

@@ -1,0 +1,182 @@
+"""The laws that every ranker inherits by one line:
+
+    class TestDlrm(RankerContract):
+        model = DlrmSpec(embedding_dim=4, bottom=(8,), top=(8,))
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from train.batch import Batch, Features
+from train.determinism import deterministic, seeded
+from train.layers.embedding import FusedEmbedding
+from train.losses import binary_cross_entropy
+from train.metrics.classification import auc
+from train.models import RANKERS
+from train.models.base import RankerModel
+from train.optim.mover import Mover
+from train.spec import OptimizerSpec, RankerSpec
+
+CPU = torch.device("cpu")
+FEATURES = Features(("user", "item", "hour"), (30, 20, 4), ("age", "price"))
+FAST = OptimizerSpec(rate=0.02, embedding_rate=0.2)
+
+
+class RankerContract:
+    """What holds for every ranker.
+
+    Attributes:
+        model: Its settings, small.
+        planted_auc: What it must reach on rows whose logit is a product of user and item vectors plus a line.
+    """
+
+    model: RankerModel
+    planted_auc = 0.75
+
+    @pytest.fixture
+    def module(self) -> nn.Module:
+        return fresh(self.model, FEATURES)
+
+    def test_the_registry_and_the_config_know_it(self) -> None:
+        assert RANKERS[self.model.kind] is type(self.model)
+        spec = RankerSpec(model=self.model)
+        assert RankerSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+    def test_the_seed_decides_the_weights(self, module: nn.Module) -> None:
+        again = fresh(self.model, FEATURES).state_dict()
+        assert all(torch.equal(value, again[name]) for name, value in module.state_dict().items())
+
+    def test_gradients_reach_every_parameter(self, module: nn.Module) -> None:
+        batch = rows(64)
+        with deterministic():
+            # Weights at zero (a linear part) would pass no gradient to what lies below them.
+            loss = binary_cross_entropy(module(batch), batch.target_B)
+            loss.backward()
+        assert torch.isfinite(loss)
+        for name, weight in module.named_parameters():
+            gradient = weight.grad.to_dense() if weight.grad.is_sparse else weight.grad
+            assert gradient.isfinite().all(), name
+            assert gradient.abs().sum() > 0, name
+
+    def test_tables_have_sparse_gradients(self, module: nn.Module) -> None:
+        batch = rows(8)
+        module(batch).sum().backward()
+        tables = [part for part in module.modules() if isinstance(part, FusedEmbedding)]
+        assert tables
+        assert all(table.weight.grad.is_sparse for table in tables)
+
+    def test_a_row_does_not_see_its_batch(self, module: nn.Module) -> None:
+        module.eval()
+        batch = rows(50)
+        with torch.inference_mode():
+            together = module(batch)
+            alone = torch.cat([module(batch.rows(row, row + 1)) for row in range(50)])
+            turned = module(batch.map(lambda values: values.flip(0))).flip(0)
+        torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(turned, together, rtol=1e-5, atol=1e-6)
+
+    def test_it_learns_64_rows_by_heart(self, module: nn.Module) -> None:
+        batch = distinct_rows(64)
+        train(module, batch, steps=300, batch_size=64)
+        with torch.inference_mode():
+            assert binary_cross_entropy(module(batch), batch.target_B) < 0.15  # guessing: 0.69
+
+    def test_it_ranks_planted_rows(self, module: nn.Module) -> None:
+        truth, held_out = planted(4000, seed=1), planted(1000, seed=2)
+        train(module, truth, steps=400, batch_size=200)
+        with torch.inference_mode():
+            assert auc(module(held_out), held_out.target_B) > self.planted_auc
+
+    def test_the_exported_graph_is_the_module(self, module: nn.Module) -> None:
+        module.eval()
+        batch, other = rows(7), rows(31)
+        size = torch.export.Dim("rows", min=1)
+        graph = torch.export.export(
+            Plain(module), (batch.ids_BF, batch.dense_BD), dynamic_shapes=({0: size}, {0: size})
+        ).module()
+        with torch.inference_mode():
+            torch.testing.assert_close(graph(other.ids_BF, other.dense_BD), module(other), rtol=1e-6, atol=1e-6)
+
+    def test_reloaded_weights_give_the_same_bits(self, module: nn.Module) -> None:
+        train(module, rows(64), steps=3, batch_size=64)
+        other = fresh(self.model, FEATURES, seed=99)
+        other.load_state_dict(module.state_dict())
+        batch = rows(40)
+        with torch.inference_mode():
+            assert torch.equal(module.eval()(batch), other.eval()(batch))
+
+    def test_it_takes_either_kind_of_feature_alone(self) -> None:
+        batch = rows(16)
+        ids = replace(batch, dense_BD=batch.dense_BD[:, :0])
+        dense = replace(batch, ids_BF=batch.ids_BF[:, :0])
+        for features, given in (
+            (replace(FEATURES, continuous=()), ids),
+            (replace(FEATURES, categorical=(), cardinalities=()), dense),
+            (Features(("user",), (30,), ()), replace(ids, ids_BF=batch.ids_BF[:, :1])),
+        ):
+            module = fresh(self.model, features)
+            logit_B = module(given)
+            assert logit_B.shape == (16,)
+            binary_cross_entropy(logit_B, given.target_B).backward()
+            assert all(weight.grad is not None for weight in module.parameters())
+
+
+class Plain(nn.Module):
+    """A ranker that takes tensors, as an exported graph does."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
+        logit_B: Tensor = self.module(Batch(ids_BF, dense_BD))
+        return logit_B
+
+
+def fresh(model: RankerModel, features: Features, seed: int = 3) -> nn.Module:
+    """A module with the weights of a seed."""
+    with seeded(seed, CPU):
+        return model.build(features)
+
+
+def train(module: nn.Module, data: Batch, *, steps: int, batch_size: int) -> None:
+    """Some steps over the rows in order, without the trainer."""
+    module.train()
+    mover = Mover(module, FAST, steps=steps)
+    with seeded(5, CPU):
+        for step in range(steps):
+            start = step * batch_size % len(data)
+            batch = data.rows(start, start + batch_size)
+            binary_cross_entropy(module(batch), batch.target_B).backward()
+            mover.step(step)
+    module.eval()
+
+
+def rows(count: int, seed: int = 0) -> Batch:
+    """Random rows, which repeat ids."""
+    random = torch.Generator().manual_seed(seed)
+    ids = [torch.randint(0, size, (count,), generator=random, dtype=torch.int32) for size in FEATURES.cardinalities]
+    dense_BD = torch.randn(count, len(FEATURES.continuous), generator=random)
+    return Batch(torch.stack(ids, 1), dense_BD, torch.randint(0, 2, (count,), generator=random).float())
+
+
+def distinct_rows(count: int) -> Batch:
+    """Random rows whose target a line can tell, so that even a linear model can learn them."""
+    batch = rows(count)
+    return replace(batch, target_B=(batch.dense_BD.sum(1) + (batch.ids_BF[:, 0] % 2) > 0.5).float())
+
+
+def planted(count: int, seed: int) -> Batch:
+    """Rows whose target a product of vectors and a line decide."""
+    batch = rows(count, seed)
+    random = torch.Generator().manual_seed(100)
+    user, item = (torch.randn(size, 2, generator=random) for size in FEATURES.cardinalities[:2])
+    product_B = (user[batch.ids_BF[:, 0].long()] * item[batch.ids_BF[:, 1].long()]).sum(1)
+    logit_B = 2.0 * product_B + batch.dense_BD[:, 0]
+    noise_B = torch.rand(count, generator=torch.Generator().manual_seed(seed + 1000))
+    return replace(batch, target_B=(noise_B < logit_B.sigmoid()).float())
