@@ -35,8 +35,9 @@ class Catalogue:
 
     def add_index(self, frame: pl.LazyFrame, *, ordered: bool) -> pl.LazyFrame:
         """Add the number of each row's id to a frame."""
-        numbers = self.rows.lazy().select(self.id, pl.int_range(pl.len(), dtype=pl.Int32).alias(self.index))
-        return frame.join(numbers, on=self.id, how="left", maintain_order="left" if ordered else "none")
+        # Numbered here and not in the plan: a GPU engine has no ranges.
+        numbers = self.rows.select(self.id, pl.int_range(pl.len(), dtype=pl.Int32).alias(self.index))
+        return frame.join(numbers.lazy(), on=self.id, how="left", maintain_order="left" if ordered else "none")
 
 
 def catalogues(raw: Raw) -> dict[str, Catalogue]:
