@@ -38,10 +38,11 @@ class Catalogue:
         return len(self._frame)
 
     def show(self, row: int) -> tuple[int | str, str, dict[str, Any]]:
-        """Raw id, title and raw columns of an item."""
+        """Raw id, title and the other raw columns of an item."""
         columns = self._frame.row(row, named=True)
-        title = columns.get(self._title) if self._title else None
-        return columns[self._id], str(columns[self._id] if title is None else title), columns
+        identity = columns.pop(self._id)
+        title = columns.pop(self._title, None) if self._title else None
+        return identity, str(identity if title is None else title), columns
 
     def columns_for(self, signature: Signature, rows: Array) -> dict[str, Array]:
         """The item inputs of a model for some rows; one that no item knows is null."""

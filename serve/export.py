@@ -10,18 +10,23 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 
+from core import log
 from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
+from core.errors import UserError
 from core.files import hash_file, write_json
 from core.schema import Tag
 from serve import bundle as layout
+from serve.columns import encode_frame
 from serve.golden import vector_column, with_scores, with_vectors
 from serve.index import build_index
 from serve.manifest import KIND, MANIFEST, VERSION, describe_files
 from serve.onnx_export import export_model
 from serve.parts import Parts, TrainedRetriever, load_parts
+from serve.runtime import Model
 from serve.signature import Array, Signature
 from serve.spec import ExportSpec
 from train.batch import Batch
@@ -62,17 +67,20 @@ def write_bundle(
     models_seconds = perf_counter() - start
     index = _write_entities(parts, spec, out) if parts.dataset.has_entities else None
     _write_schema(parts, signatures, out)
+    golden = _write_golden(parts, spec, signatures, out)
+    if parts.dataset.has_entities:
+        _try_nobody(signatures, golden, out)
     contents = {
         "models": _describe_models(parts),
         "candidates": spec.candidates,
         "index": index,
-        "golden_rows": _write_golden(parts, spec, signatures, out),
+        "golden_rows": len(golden),
         "metrics": {name: value for name, value in metrics.items() if name != "curves"},
         "config": config,
     }
     size = _write_manifest(parts.dataset, contents, out)
     seconds = {"models": models_seconds, "total": perf_counter() - start}
-    return {"seconds": seconds, "bytes": size, "index": index, "golden_rows": contents["golden_rows"]}
+    return {"seconds": seconds, "bytes": size, "index": index, "golden_rows": len(golden)}
 
 
 def _write_manifest(dataset: Dataset, contents: Mapping[str, Any], out: Path) -> int:
@@ -134,10 +142,15 @@ def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tup
     users = entity_batch(dataset, "user", retriever.user_features)
     some = users.map(lambda values: values[:: max(1, len(users) // queries)][:queries])
     items = entity_batch(dataset, "item", retriever.item_features)
-    return retriever.item_vectors(items).numpy(), retriever.user_vectors(some).numpy()
+    vectors_ND = retriever.item_vectors(items).numpy()
+    lost = int(np.isnan(vectors_ND).any(axis=1).sum())
+    if lost:
+        message = f"{lost} of {len(vectors_ND)} items have no vector, since a feature is null that nothing fills"
+        raise UserError(message, where=str(dataset.features_file("item")), cure="add fill_median or fill_missing")
+    return vectors_ND, retriever.user_vectors(some).numpy()
 
 
-def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signature], out: Path) -> int:
+def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signature], out: Path) -> pl.DataFrame:
     raw = pl.read_parquet(parts.dataset.sample_file).head(spec.golden_rows)
     wanted = dict.fromkeys(name for signature in signatures.values() for name in signature.names)
     golden = raw.select(list(wanted)) if wanted else raw
@@ -147,7 +160,7 @@ def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signa
         module, features = parts.retriever.query_module, parts.retriever.user_features
         golden = with_vectors(golden, raw, parts.fitted, module, features)
     golden.write_parquet(out / layout.GOLDEN)
-    return len(golden)
+    return golden
 
 
 def _write_schema(parts: Parts, signatures: Mapping[str, Signature], out: Path) -> None:
@@ -157,6 +170,17 @@ def _write_schema(parts: Parts, signatures: Mapping[str, Signature], out: Path) 
     roles = layout.Roles(user.name if user else None, item.name if item else None, title)
     models = {name: signature.to_json() for name, signature in signatures.items()}
     write_json(out / layout.SCHEMA, {"version": VERSION, "models": models, "roles": asdict(roles)})
+
+
+def _try_nobody(signatures: Mapping[str, Signature], golden: pl.DataFrame, out: Path) -> None:
+    """Warn when a model has no answer for somebody of whom nothing is known."""
+    for name, signature in signatures.items():
+        columns = encode_frame(golden.head(1), signature.inputs)
+        nobody = {item.name: item.null for item in signature.of_side("user", "context")}
+        answer = Model(out / f"{name}.onnx", signature).run({**columns, **nobody})
+        if np.isnan(answer).any():
+            cure = "add fill_median or fill_missing to the user features"
+            log.get("export").warning("%s: new users cannot be served, a null stays unfilled; %s", name, cure)
 
 
 def _describe_models(parts: Parts) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from serve.catalogue import Catalogue
 from serve.columns import features_of, parse_features
 from serve.people import People, Person
 from serve.recommendation import Item, Recommendation, Stage
-from serve.signature import Array
+from serve.signature import Array, Signature, is_null
 
 CANDIDATES = 200
 """How many items the ranker sees where the bundle does not say."""
@@ -87,6 +87,8 @@ class Recommender:
             rows, scores = np.arange(total), np.zeros(total, np.float32)
             return rows, scores, Stage("candidates", total, total, {}, perf_counter() - start)
         query_1D = self._retriever.run(person.columns_for(self._retriever.signature))
+        if np.isnan(query_1D).any():
+            raise _unreadable(person, self._retriever.signature)
         found_scores, found_rows = self._index.search(query_1D, count + len(person.seen))
         there = found_rows[0] >= 0
         rows, scores = found_rows[0][there], found_scores[0][there]
@@ -111,13 +113,26 @@ class Recommender:
             scored = self._ranker.run({**person.columns_for(signature), **items})
             # A ranker that reads no item column gives one score for all of them.
             scores = np.broadcast_to(scored, rows.shape)
+            if np.isnan(scores).all():
+                raise _unreadable(person, signature)
         # Equal scores: the item with the smaller id first.
-        order = np.lexsort((rows, -scores))[:k]
-        best = [(int(rows[at]), float(scores[at])) for at in order]
-        dropped = {"ranked lower": len(rows) - len(best)}
+        order = np.lexsort((rows, -scores))
+        order = order[~np.isnan(scores[order])]
+        best = [(int(rows[at]), float(scores[at])) for at in order[:k]]
+        dropped = {"without a score": len(rows) - len(order), "ranked lower": len(order) - len(best)}
         return best, Stage("ranking", len(rows), len(best), dropped, perf_counter() - start)
 
 
 def _check_k(k: object) -> None:
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MOST:
         raise UserError(f"k must be a whole number between 1 and {MOST}, got {k!r}", where="k")
+
+
+def _unreadable(person: Person, signature: Signature) -> UserError:
+    """A model gave no number: a feature is null that training never saw null and that no operator fills."""
+    columns = person.columns_for(signature)
+    names = [item.name for item in signature.inputs if item.name in columns and is_null(columns[item.name])]
+    return UserError(
+        f"the model cannot tell anything without a value for {' or '.join(names)}",
+        cure="give it among the features, or add fill_median or fill_missing to the workflow",
+    )

@@ -14,7 +14,7 @@ class Item:
     Attributes:
         id: Its raw id.
         title: What to show; the id as text where the data have no title.
-        columns: Its raw columns.
+        columns: Its other raw columns.
         score: The ranker's probability, or the retriever's inner product where there is no ranker.
     """
 

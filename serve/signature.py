@@ -123,6 +123,12 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
     return np.dtype(object if dtype == "string" else dtype)
 
 
+def is_null(one: Array) -> bool:
+    """Whether a vector of length 1 says null."""
+    value = one[0]
+    return bool(value != value or value in (INT_NULL, ""))  # noqa: PLR0124 - NaN alone differs from itself
+
+
 def _check_one(item: Input, values: Array) -> None:
     if values.dtype != numpy_dtype(item.dtype):
         raise UserError(f"the input must be {item.dtype}, got {values.dtype}", where=item.name)

@@ -97,14 +97,14 @@ def users() -> pl.DataFrame:
     )
 
 
-def items() -> pl.DataFrame:
-    """Item `i00` ...; some have no year, none has no price."""
+def items(*, holes: bool = False) -> pl.DataFrame:
+    """Item `i00` ...; some have no year, and with `holes` item 3 has no price, which the workflow does not fill."""
     return pl.DataFrame(
         {
             "item_id": [f"i{n:02}" for n in range(ITEMS)],
             "title": [f"Item number {n}" for n in range(ITEMS)],
             "year": [None if n % 7 == 0 else 1980 + n for n in range(ITEMS)],
-            "price": [1.5 * n for n in range(ITEMS)],
+            "price": [None if holes and n == 3 else 1.5 * n for n in range(ITEMS)],
         },
         schema_overrides={"year": pl.Int32, "price": pl.Float32},
     )
@@ -124,45 +124,55 @@ def interactions() -> pl.DataFrame:
     return rows.drop("title").with_columns(hours)
 
 
-def fitted() -> Fitted:
-    """The workflow, fitted on all rows."""
+def fitted(*, fill: bool = True) -> Fitted:
+    """The workflow, fitted on all rows; without `fill` an unknown age stays unknown."""
+    age = ["age"] >> FillMedian() >> Normalize() if fill else ["age"] >> Normalize()
     nodes = (
         *[[name] >> Categorify() for name in ("user_id", "gender", "item_id", "year", "hour")],
-        ["age"] >> FillMedian() >> Normalize(),
+        age,
         ["price"] >> LogOp() >> Normalize(),
     )
     return Workflow(*nodes, tags=TAGS).fit(interactions())
 
 
-def dataset(path: Path) -> tuple[Dataset, Fitted]:
+def dataset(path: Path, *, entities: bool = True, holes: bool = False, fill: bool = True) -> tuple[Dataset, Fitted]:
     """Write the part of a data set that the export reads."""
-    data, workflow = Dataset(path), fitted()
+    data, workflow = Dataset(path), fitted(fill=fill)
     (path / "entities").mkdir(parents=True)
     (path / "raw").mkdir()
     raw = Schema(tuple(Column(n, DTYPES.get(n, DType.STRING), frozenset(t)) for n, t in TAGS.items()))
     raw.write(data.raw_schema_file)
     write_json(path / "manifest.json", {"title": "title", "rows": {"train": 100}})
     interactions().sample(60, seed=1).write_parquet(data.sample_file)
-    for side, table in (("user", users()), ("item", items())):
+    for side, table in (("user", users()), ("item", items(holes=holes))):
         table.write_parquet(data.entity_file(f"{side}s"))
         names = [column.name for column in workflow.schema if Tag(side) in column.tags]
         workflow.transform(table, columns=names).collect().write_parquet(data.features_file(side))
-    seen().write_parquet(data.interactions_file)
+    if entities:
+        seen().write_parquet(data.interactions_file)
     return data, workflow
 
 
-def parts(path: Path, *, ranker: bool = True, retriever: bool = True) -> Parts:
+def parts(
+    path: Path,
+    *,
+    ranker: bool = True,
+    retriever: bool = True,
+    entities: bool = True,
+    holes: bool = False,
+    fill: bool = True,
+) -> Parts:
     """Everything that a bundle is made of."""
-    data, workflow = dataset(path)
+    data, workflow = dataset(path, entities=entities, holes=holes, fill=fill)
     schema = workflow.schema
     both, user, item = Features.of(schema), Features.of(schema, Tag.USER), Features.of(schema, Tag.ITEM)
     towers = Retriever(Additive(user, width=WIDTH, seed=2), Additive(item, width=WIDTH, seed=3), user, item)
     return Parts(data, workflow, Ranker(Additive(both), both) if ranker else None, towers if retriever else None)
 
 
-def bundle(path: Path, *, ranker: bool = True, retriever: bool = True, candidates: int = 10) -> Path:
-    """Write a bundle: its directory."""
-    spec = ExportSpec(golden_rows=50, candidates=candidates)
-    made = parts(path / "data", ranker=ranker, retriever=retriever)
+def bundle(path: Path, made: Parts | None = None) -> Path:
+    """Write a bundle, of all parts by default: its directory."""
+    spec = ExportSpec(golden_rows=50, candidates=10)
+    made = made or parts(path / "data")
     write_bundle(made, spec, path / "bundle", metrics={"auc": 0.5, "curves": [1]}, config={"name": "planted"})
     return path / "bundle"

@@ -74,7 +74,7 @@ def test_the_stages_add_up(recommender: Recommender) -> None:
     assert filtering.given == candidates.kept
     assert filtering.kept == 10
     assert sum(filtering.dropped.values()) == filtering.given - filtering.kept
-    assert (ranking.given, ranking.kept, ranking.dropped) == (10, 3, {"ranked lower": 7})
+    assert (ranking.given, ranking.kept, ranking.dropped) == (10, 3, {"without a score": 0, "ranked lower": 7})
     assert all(stage.seconds > 0 for stage in (candidates, filtering, ranking))
 
 
@@ -157,7 +157,7 @@ def test_wrong_requests(recommender: Recommender, arguments: dict[str, Any], mes
 
 
 def test_without_a_ranker_the_inner_product_decides(tmp_path: Path, made: Any) -> None:
-    recommender = Recommender(Bundle.open(planted.bundle(tmp_path, ranker=False)))
+    recommender = Recommender(Bundle.open(planted.bundle(tmp_path, planted.parts(tmp_path / "data", ranker=False))))
     found = recommender.recommend(104, k=5)
     outputs = made.fitted.transform(planted.users(), columns=("user_id", "gender", "age")).collect()
     query = run_module(made.retriever.query_module, outputs, made.retriever.user_features)[4]
@@ -169,8 +169,25 @@ def test_without_a_ranker_the_inner_product_decides(tmp_path: Path, made: Any) -
 
 
 def test_without_a_retriever_every_item_is_ranked(tmp_path: Path, made: Any) -> None:
-    recommender = Recommender(Bundle.open(planted.bundle(tmp_path, retriever=False)))
+    recommender = Recommender(Bundle.open(planted.bundle(tmp_path, planted.parts(tmp_path / "data", retriever=False))))
     found = recommender.recommend(104, k=5)
     wanted = brute_force(made, known_user(4), seen_by(4), candidates=planted.ITEMS, k=5)
     assert [item.id for item in found.items] == wanted
     assert [stage.kept for stage in found.stages] == [planted.ITEMS, planted.ITEMS - len(seen_by(4)), 5]
+
+
+def test_an_item_without_a_score_is_dropped_and_counted(tmp_path: Path) -> None:
+    made = planted.parts(tmp_path / "data", retriever=False, holes=True)
+    found = Recommender(Bundle.open(planted.bundle(tmp_path, made))).recommend(999, k=1000)
+    assert "i03" not in {item.id for item in found.items}
+    assert len(found.items) == planted.ITEMS - 1
+    assert found.stages[2].dropped == {"without a score": 1, "ranked lower": 0}
+
+
+@pytest.mark.parametrize("retriever", [True, False])
+def test_a_user_whom_the_models_cannot_read_is_told_what_is_missing(tmp_path: Path, retriever: bool) -> None:
+    made = planted.parts(tmp_path / "data", retriever=retriever, fill=False)
+    recommender = Recommender(Bundle.open(planted.bundle(tmp_path, made)))
+    with pytest.raises(UserError, match=r"without a value for (hour or )?age.*fill_median"):
+        recommender.recommend(999, {"gender": "F"})
+    assert len(recommender.recommend(999, {"gender": "F", "age": 3}, k=2).items) == 2

@@ -171,9 +171,23 @@ def test_two_exports_have_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ranker", "retriever"), [(True, False), (False, True)])
 def test_a_bundle_with_one_model(tmp_path: Path, ranker: bool, retriever: bool) -> None:
-    path = planted.bundle(tmp_path, ranker=ranker, retriever=retriever)
+    path = planted.bundle(tmp_path, planted.parts(tmp_path / "data", ranker=ranker, retriever=retriever))
     assert verify(path).ok
     assert set(Bundle.open(path).signatures) == {"ranker" if ranker else "retriever"}
+
+
+def test_an_item_without_a_vector_is_told_at_export(tmp_path: Path) -> None:
+    made = planted.parts(tmp_path / "data", holes=True)
+    with pytest.raises(UserError, match=r"1 of 40 items have no vector.*fill_median"):
+        planted.bundle(tmp_path, made)
+    assert not (tmp_path / "bundle" / "manifest.json").exists()
+
+
+def test_a_workflow_that_cannot_take_new_users_is_told_at_export(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    planted.bundle(tmp_path, planted.parts(tmp_path / "data", fill=False))
+    assert "new users cannot be served" in caplog.text
 
 
 def test_differences_treat_nan_as_a_value() -> None:
