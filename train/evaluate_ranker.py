@@ -102,7 +102,7 @@ def _histogram(value_N: Tensor, edges: Tensor) -> list[int]:
 def evaluate_ranker(
     dataset: Dataset, ranker: Ranker, rivals: Mapping[str, Ranker], spec: EvaluateSpec, device: torch.device
 ) -> dict[str, Any]:
-    """Evaluate a ranker, its rivals and a constant: what `evaluate` gives under `ranker`, and its verdicts and curves."""
+    """Evaluate a ranker, its rivals and a constant: what `evaluate` gives under `ranker`, verdicts and curves."""
     name, splits = ranker.spec.model.kind, [split for split in HELD_OUT if dataset.files(split)]
     models = {name: ranker, **{rival: one for rival, one in rivals.items() if rival != name}}
     scored = {

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -19,7 +18,9 @@ from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, USER_INDEX, Dataset
 from core.errors import UserError
 from core.schema import Tag
 from train.batch import Batch, Features
+from train.loader import Loader
 from train.ranking import ItemSets
+from train.read import AGAIN
 
 ENTITY = "__entity__"
 """Name in `Batch.extra` of a row's number in its entity table."""
@@ -157,7 +158,7 @@ def read_interactions(dataset: Dataset) -> Interactions:
             raise UserError(
                 f"{name} must lie in [0, {size}), got [{low}, {high}]",
                 where=str(dataset.interactions_file),
-                cure="run the etl stage again",
+                cure=AGAIN,
             )
     columns = [torch.from_numpy(frame[name].to_numpy().copy()) for name in (USER_INDEX, ITEM_INDEX, SPLIT)]
     positive = torch.from_numpy((frame[TARGET] > 0.5).fill_null(value=False).to_numpy().copy())
@@ -175,18 +176,17 @@ def entity_batch(dataset: Dataset, side: str, features: Features) -> Batch:
     """The features of every `user` or `item`, in the order of the entity file; `extra[ENTITY]` counts the rows.
 
     Raises:
-        UserError: The file is missing or damaged, or an id lies outside its cardinality.
+        UserError: The file is missing or damaged, holds a null or a NaN, or an id lies outside its table.
     """
-    path = dataset.features_file(side)
-    names = [*features.categorical, *features.continuous]
-    rows = _height(dataset.entity_file(f"{side}s"))
-    frame = _read(path, names) if names else pl.DataFrame()
-    if names and frame.height != rows:
-        raise UserError(f"{frame.height} rows, {rows} expected", where=str(path), cure="run the etl stage again")
-    ids_NF = _matrix(frame, features.categorical, rows, np.int32)
-    _check_ids(ids_NF, features, path)
-    dense_ND = _matrix(frame, features.continuous, rows, np.float32)
-    return Batch(ids_NF, dense_ND, extra={ENTITY: torch.arange(rows)})
+    path, rows = dataset.features_file(side), _height(dataset.entity_file(f"{side}s"))
+    if features.categorical or features.continuous:
+        loader = Loader([path], features, rows, target=None)
+        if loader.rows != rows:
+            raise UserError(f"{loader.rows} rows, {rows} expected", where=str(path), cure=AGAIN)
+        batch = next(iter(loader))
+    else:
+        batch = Batch(torch.empty(rows, 0, dtype=torch.int32), torch.empty(rows, 0))
+    return Batch(batch.ids_BF, batch.dense_BD, extra={ENTITY: torch.arange(rows)})
 
 
 def read_tables(dataset: Dataset, user: Features, item: Features) -> Tables:
@@ -203,35 +203,22 @@ def take(batch: Batch, row_B: Tensor) -> Batch:
     return batch.map(lambda values: values[row_B])
 
 
-def _matrix(frame: pl.DataFrame, names: tuple[str, ...], rows: int, dtype: type[np.generic]) -> Tensor:
-    out = np.empty((rows, len(names)), dtype=dtype)
-    for place, name in enumerate(names):
-        out[:, place] = frame[name].to_numpy()
-    return torch.from_numpy(out)
-
-
-def _check_ids(ids_NF: Tensor, features: Features, path: Path) -> None:
-    for place, (name, size) in enumerate(zip(features.categorical, features.cardinalities, strict=True)):
-        column = ids_NF[:, place]
-        if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
-            raise UserError(
-                f"ids of {name} must lie in [0, {size}), got [{int(column.min())}, {int(column.max())}]",
-                where=str(path),
-                cure="run the etl stage again",
-            )
-
-
 def _read(path: Path, names: list[str]) -> pl.DataFrame:
     try:
         return pl.read_parquet(path, columns=names)
     except FileNotFoundError:
-        raise UserError("there is no such file", where=str(path), cure="run the etl stage again") from None
+        raise UserError("there is no such file", where=str(path), cure=AGAIN) from None
     except pl.exceptions.PolarsError as error:
-        raise UserError(f"the file cannot be read ({error})", where=str(path), cure="run the etl stage again") from None
+        raise UserError(f"the file cannot be read ({_line(error)})", where=str(path), cure=AGAIN) from None
 
 
 def _height(path: Path) -> int:
     try:
         return int(pl.scan_parquet(path).select(pl.len()).collect().item())
     except (FileNotFoundError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"the file cannot be read ({error})", where=str(path), cure="run the etl stage again") from None
+        raise UserError(f"the file cannot be read ({_line(error)})", where=str(path), cure=AGAIN) from None
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error: Polars adds its plan below."""
+    return str(error).partition("\n")[0]

@@ -86,11 +86,11 @@ class RetrieverSpec(Spec):
     """
 
     model: Annotated[RetrieverModel, ByKind(RETRIEVERS, noun="retriever")]
-    epochs: Positive = 5
+    epochs: Positive = 20
     batch_size: Positive = 1024
-    optimizer: OptimizerSpec = OptimizerSpec()
+    optimizer: OptimizerSpec = OptimizerSpec(embedding_rate=0.05)
     monitor_k: Positive = 50
-    patience: Positive = 2
+    patience: Positive = 3
     checkpoint_seconds: Penalty = 120.0
 
 

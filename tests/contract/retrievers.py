@@ -74,14 +74,9 @@ class RetrieverContract:
         assert torch.equal(retriever.query_module(bare), retriever.user_vectors(tables.user))
 
     def test_equal_seeds_give_equal_bytes(self, clubs: Dataset, tmp_path: Path) -> None:
-        first, second = self.train(clubs, tmp_path / "a"), self.train(clubs, tmp_path / "b")
+        self.train(clubs, tmp_path / "a")
+        self.train(clubs, tmp_path / "b")
         assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b")
-        assert {**first, "seconds": 0, "rows_per_second": 0, "arithmetic": 0} == {
-            **second,
-            "seconds": 0,
-            "rows_per_second": 0,
-            "arithmetic": 0,
-        } or isinstance(self.model, CountedModel)
 
     def test_training_leaves_the_random_state_alone(self, clubs: Dataset, tmp_path: Path) -> None:
         before = torch.get_rng_state()

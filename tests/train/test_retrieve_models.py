@@ -1,0 +1,120 @@
+"""Candidate generators find what is known to be right, and hold the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from core.dataset import ITEM_INDEX, SPLIT, TARGET, Dataset
+from tests.contract.retrievers import RetrieverContract
+from tests.train.clubs import ITEMS, UNKNOWN, users
+from train.holdout import Holdout
+from train.models import RETRIEVERS
+from train.models.popularity import PopularitySpec
+from train.models.two_tower import TwoTowerSpec
+from train.pairs import read_interactions, read_tables, side_features, take
+from train.retriever import Retriever, load_retriever, popularity, train_retriever
+from train.spec import OptimizerSpec, RetrieverSpec
+
+CPU = torch.device("cpu")
+
+
+class TestPopularity(RetrieverContract, model=PopularitySpec()):
+    """Counts."""
+
+
+class TestTwoTower(RetrieverContract, model=TwoTowerSpec(embedding_dim=8, uniform_negatives=8)):
+    """Sums of embeddings."""
+
+
+class TestDeepTwoTower(
+    RetrieverContract,
+    model=TwoTowerSpec(embedding_dim=8, hidden=(16,), dropout=0.1, unit=True, temperature=0.2, uniform_negatives=0),
+):
+    """Perceptrons, cosine similarity, in-batch negatives alone."""
+
+
+def test_every_model_has_its_contract() -> None:
+    tested = {test.model.kind for test in (TestPopularity, TestTwoTower, TestDeepTwoTower)}
+    assert tested == set(RETRIEVERS)
+
+
+def trained(clubs: Dataset, out: Path, **settings: object) -> Retriever:
+    """A two-tower that has learned the clubs."""
+    model = TwoTowerSpec(embedding_dim=8, uniform_negatives=16, **settings)
+    optimizer = OptimizerSpec(rate=0.01, embedding_rate=0.2)
+    spec = RetrieverSpec(model=model, epochs=25, batch_size=64, optimizer=optimizer, monitor_k=5, patience=25)
+    train_retriever(clubs, spec, out, seed=0, device=CPU)
+    return load_retriever(out)
+
+
+def recall(clubs: Dataset, retriever: Retriever, *, k: int, group: str = "all") -> float:
+    """Recall of the test split."""
+    holdout = Holdout.of(read_interactions(clubs), "test")
+    tables = read_tables(clubs, retriever.user_features, retriever.item_features)
+    query = retriever.user_vectors(take(tables.user, holdout.user_Q))
+    return holdout.figures(query, retriever.item_vectors(tables.item), ks=[k])[group][f"recall@{k}"]
+
+
+def test_popularity_counts_likes_of_the_training_split(clubs: Dataset) -> None:
+    frame = pl.read_parquet(clubs.interactions_file).filter(pl.col(SPLIT) == 0, pl.col(TARGET) > 0.5)
+    counts = [frame.filter(pl.col(ITEM_INDEX) == item).height for item in range(4 * ITEMS)]
+    one = counted(clubs)
+    tables = read_tables(clubs, one.user_features, one.item_features)
+    assert one.item_vectors(tables.item).tolist() == [[float(count)] for count in counts]
+    assert one.user_vectors(tables.user).unique().tolist() == [1.0]
+
+
+def counted(clubs: Dataset) -> Retriever:
+    """Popularity."""
+    return popularity(
+        read_interactions(clubs).pairs("train"), side_features(clubs, "user"), side_features(clubs, "item")
+    )
+
+
+@pytest.fixture(scope="module")
+def two_tower(clubs: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    """One that has learned the clubs."""
+    return trained(clubs, tmp_path_factory.mktemp("two_tower") / "out")
+
+
+def test_two_tower_finds_the_own_club(clubs: Dataset, two_tower: Retriever) -> None:
+    # After masking what was seen, two items of the own club are left, the two to be found.
+    assert recall(clubs, two_tower, k=2, group="warm") > 0.95
+    assert recall(clubs, counted(clubs), k=2, group="warm") < 0.6
+
+
+def test_a_newcomer_is_served_by_the_other_features(clubs: Dataset, two_tower: Retriever) -> None:
+    # Newcomers have met two of ten items of their club, so two of its eight others are a quarter of a full list.
+    assert recall(clubs, two_tower, k=8, group="cold") == 1.0
+
+
+def test_unknown_ids_share_the_embedding_of_the_unknown(clubs: Dataset, two_tower: Retriever) -> None:
+    tables = read_tables(clubs, two_tower.user_features, two_tower.item_features)
+    tower = two_tower.towers.query
+    never = tower.embedding.weight[[0, 1, UNKNOWN]]  # padding, null and unknown ids of the first feature
+    unknown = tower.embedding.weight[tower.unknown_F[0]]
+    assert torch.equal(never, unknown.expand(3, -1))
+    assert unknown.abs().sum() > 0  # rare ids have trained it
+    _, newcomer_U = users()
+    assert (tables.user.ids_BF[torch.from_numpy(newcomer_U), 0] == UNKNOWN).all()
+
+
+def test_without_weight_the_unknown_is_the_zero_vector(clubs: Dataset, tmp_path: Path) -> None:
+    tower = trained(clubs, tmp_path / "out", unknown=0.0).towers.query
+    assert tower.embedding.weight[[0, 1, UNKNOWN]].abs().sum() == 0
+
+
+def test_the_correction_keeps_popular_items_up(clubs: Dataset, tmp_path: Path) -> None:
+    """Without it, sampled negatives push down what is sampled often: popular items."""
+
+    def popular(retriever: Retriever) -> float:
+        tables = read_tables(clubs, retriever.user_features, retriever.item_features)
+        query = retriever.user_vectors(tables.user)[torch.from_numpy(~users()[1])]
+        return (query @ retriever.item_vectors(tables.item)[:ITEMS].T).mean().item()
+
+    corrected, plain = (trained(clubs, tmp_path / str(on), correction=on) for on in (True, False))
+    assert popular(corrected) > popular(plain) + 0.3
