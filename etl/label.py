@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import polars.exceptions as pe
 
 from core.dataset import SPLIT, SPLITS, TARGET
 from core.errors import UserError
@@ -58,17 +59,25 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
         UserError: The data don't fit the settings, or either is at fault.
     """
     raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged)
-    seen = look(raw.frame, raw.types)
-    if not seen.rows:
-        raise UserError("there are no rows", where=raw.where, cure="give a file with rows")
     roles = raw.roles
-    require_values(seen.nulls, seen.rows, raw.where)
-    require_full(seen.nulls, [spec.target.column, roles.user, roles.item, roles.time], raw.where)
-    require_labels(spec.target, raw.frame)
     time = time_of(roles.time, None if roles.time is None else raw.types[roles.time])
     timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
+    seen = _look(raw, spec)
     frame = learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed)
     return Labelled(raw, frame, seen, _count(frame, spec))
+
+
+def _look(raw: Raw, spec: EtlSpec) -> Look:
+    """Look at every row; checks that there are some, and values where there must be."""
+    try:
+        seen = look(raw.frame, raw.types)
+    except pe.PolarsError as error:
+        raise raw.table.fault(error) from error
+    where, roles = raw.table.name, raw.roles
+    require_values(seen.nulls, seen.rows, where)
+    require_full(seen.nulls, [spec.target.column, roles.user, roles.item, roles.time], where)
+    require_labels(spec.target, raw.frame)
+    return seen
 
 
 def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:

@@ -15,6 +15,7 @@ from etl.checks import require_columns, require_id, require_same_key, require_un
 from etl.engines.base import COMPRESSION
 from etl.read import Table, open_table
 from etl.sources import Roles, Sources, TableSpec
+from etl.types import dtype_of
 
 SIDES: dict[str, tuple[Tag, Tag]] = {"users": (Tag.USER, Tag.USER_ID), "items": (Tag.ITEM, Tag.ITEM_ID)}
 _STAGE_GROUP = 131_072
@@ -47,7 +48,7 @@ class Raw:
         tags: What they mean: the side they are on, and the roles.
         sides: The tables beside, by name; those that were given.
         roles: Which columns tell who, what and when.
-        where: How messages call the interactions.
+        table: The files of the interactions.
     """
 
     frame: pl.LazyFrame
@@ -55,7 +56,7 @@ class Raw:
     tags: Mapping[str, frozenset[Tag]]
     sides: Mapping[str, Side]
     roles: Roles
-    where: str
+    table: Table
 
 
 def open_raw(sources: Sources, wanted: Mapping[str, str], workplace: Path, *, stage: bool) -> Raw:
@@ -92,8 +93,12 @@ def open_raw(sources: Sources, wanted: Mapping[str, str], workplace: Path, *, st
         frame = pl.scan_parquet(staged, glob=False)
     else:
         frame = joined(table.scan())
+    if not frame.select(pl.len()).collect(engine="streaming").item():
+        raise UserError("there are no rows", where=table.name, cure="give a file with rows")
     found = dict(frame.collect_schema())
-    return Raw(frame, found, _tags(found, sides, roles), sides, roles, table.name)
+    for name in wanted:
+        dtype_of(found[name], name)
+    return Raw(frame, found, _tags(found, sides, roles), sides, roles, table)
 
 
 def _write(frame: pl.LazyFrame, path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 import polars as pl
+import polars.exceptions as pe
 
 from core.errors import UserError
 
@@ -77,10 +78,20 @@ class CsvFiles:
             return False
         for path in self.files:
             lines = pl.scan_csv(
-                path, has_header=False, separator="\x01", quote_char=None, new_columns=["line"], infer_schema=False
+                path,
+                has_header=False,
+                separator="\x01",
+                quote_char=None,
+                new_columns=["line"],
+                infer_schema=False,
+                glob=False,
             )
-            few = pl.col("line").str.count_matches(self.separator, literal=True) < least
-            if lines.select(few.any()).collect(engine="streaming").item():
+            bare = pl.col("line").str.replace_all('"[^"]*"', "")
+            few = bare.str.count_matches(self.separator, literal=True) < least
+            try:
+                if lines.select(few.any()).collect(engine="streaming").item():
+                    return True
+            except pe.PolarsError:
                 return True
         return False
 

@@ -40,7 +40,7 @@ def _schema(path: Path) -> dict[str, pl.DataType]:
     if twice:
         raise UserError(f"two columns are called {twice[0]}", where=str(path), cure="rename one of them")
     try:
-        return dict(pl.read_parquet_schema(path))
+        return dict(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
     except pe.PolarsError as error:
         raise UserError(f"this Parquet file can't be read ({brief(error)})", where=str(path)) from None
 

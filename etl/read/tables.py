@@ -68,8 +68,12 @@ class Table:
         except OSError as error:
             raise with_errno(error) from error
         except pe.PolarsError as error:
-            found = parquet_table.broken_file(self.files) if self.csv is None else None
-            raise found or UserError(f"the table can't be read ({brief(error)})", where=self.name) from error
+            raise self.fault(error) from error
+
+    def fault(self, error: pe.PolarsError) -> UserError:
+        """What to tell when Polars couldn't read the rows: the broken file where one is found."""
+        found = parquet_table.broken_file(self.files) if self.csv is None else None
+        return found or UserError(f"the table can't be read ({brief(error)})", where=self.name)
 
     def _raise_broken_line(self) -> None:
         fault = self.csv.broken_line() if self.csv is not None else None

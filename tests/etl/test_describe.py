@@ -1,0 +1,123 @@
+"""Profile, samples, target, times and progress."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from core import progress
+from core.dataset import ROW, SPLIT, TIME
+from core.errors import UserError
+from etl import samples, ticks
+from etl.engines import CpuEngine
+from etl.look import look
+from etl.profile import profile
+from etl.target import TargetSpec, target
+from etl.times import time_of
+
+
+def test_look_and_profile_of_known_columns() -> None:
+    frame = pl.LazyFrame(
+        {
+            ROW: pl.Series(range(6), dtype=pl.UInt32),
+            "x": [1.0, 2.0, 3.0, 4.0, 5.0, None],
+            "s": ["b", "a", "a", "b", None, "c"],
+            "day": [datetime(2024, 1, 1 + n, tzinfo=UTC) for n in range(6)],
+        }
+    )
+    types = dict(frame.collect_schema())
+    seen = look(frame, types)
+    assert seen.rows == 6
+    assert seen.nulls == {"x": 1, "s": 1, "day": 0}
+    told = profile(frame.drop(ROW).collect(), seen, {"test": {"s": 0.25}}).rows_by_key("name", named=True, unique=True)
+    assert told["x"]["mean"] == 3.0
+    assert told["x"]["quantiles"][3] == 3.0
+    assert (told["x"]["low"], told["x"]["high"], told["x"]["distinct"]) == ("1", "5", 5)
+    assert told["s"]["top_values"] == ["a", "b", "c"], "ties by value"
+    assert told["s"]["top_counts"] == [2, 2, 1]
+    assert (told["s"]["unseen_test"], told["s"]["unseen_valid"]) == (0.25, None)
+    assert told["day"]["low"].startswith("2024-01-01")
+
+
+def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "GOLDEN_ROWS", 50)
+    monkeypatch.setattr(samples, "WHOLE_ROWS", 100)
+    monkeypatch.setattr(samples, "PROFILE_ROWS", 500)
+    rows = 5000
+    frame = (
+        pl.LazyFrame({"x": range(rows)}).with_row_index(ROW).with_columns((pl.col("x") % 3).cast(pl.Int8).alias(SPLIT))
+    )
+    one = samples.take(frame, "test", ["x"], rows=rows, seed=1)
+    assert one.golden.height == 50
+    found = one.golden["x"].to_list()
+    assert found == sorted(found)
+    assert {x % 3 for x in found} == {2}
+    assert 400 < one.profile.height < 600
+    shuffled = frame.collect().sample(fraction=1, shuffle=True, seed=3).lazy()
+    two = samples.take(shuffled, "test", ["x"], rows=rows, seed=1)
+    assert one.golden.equals(two.golden)
+    assert one.profile.equals(two.profile)
+    assert not one.golden.equals(samples.take(frame, "test", ["x"], rows=rows, seed=2).golden)
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "answer"),
+    [
+        ({"at_least": 4}, [3, 4, 5], [0, 1, 1]),
+        ({"at_least": 0.5}, [0.4, 0.5, None], [0, 1, None]),
+        ({"equals": ">50K"}, ["<=50K", ">50K"], [0, 1]),
+        ({"equals": 2}, [1, 2, 3], [0, 1, 0]),
+        ({"equals": False}, [True, False], [0, 1]),
+        ({}, [True, False], [1, 0]),
+        ({}, [0.0, 1.0], [0, 1]),
+    ],
+)
+def test_target_rules(rule: dict[str, Any], values: list[Any], answer: list[int | None]) -> None:
+    frame = pl.DataFrame({"y": values})
+    found = frame.select(target(TargetSpec(column="y", **rule), frame.schema["y"])).to_series()
+    assert found.to_list() == answer
+    assert found.dtype == pl.Float32
+
+
+def test_two_target_rules_at_once() -> None:
+    with pytest.raises(ValidationError, match="not both"):
+        TargetSpec(column="y", at_least=1, equals=2)
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        (pl.Series([3, 1], dtype=pl.Int32), [3, 1]),
+        (pl.Series([1.25]), [1250]),
+        (pl.Series([datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)]), [1_000_000]),
+        (pl.Series([datetime(1970, 1, 2, tzinfo=UTC).date()]), [86_400_000_000]),
+    ],
+)
+def test_times(values: pl.Series, answer: list[int]) -> None:
+    frame = pl.DataFrame({"t": values})
+    found = frame.select(time_of("t", frame.schema["t"])).to_series()
+    assert found.to_list() == answer
+    assert (found.dtype, found.name) == (pl.Int64, TIME)
+
+
+def test_no_time_role_is_zero() -> None:
+    assert pl.DataFrame({"a": [1]}).with_columns(time_of(None, None))[TIME].to_list() == [0]
+
+
+def test_times_that_are_none() -> None:
+    with pytest.raises(UserError, match="holds String"):
+        time_of("t", pl.String())
+
+
+def test_every_row_is_counted_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    monkeypatch.setattr(progress._Lines, "advance", lambda self, n: counted.append(n))
+    frame = pl.LazyFrame({"a": range(1000), "b": range(1000)})
+    engine = CpuEngine()
+    with ticks.counted(frame, "count", 1000, engine) as rows:
+        engine.collect([rows.select(pl.col("a").sum()), rows.group_by("b").len()])
+    assert sum(counted) == 1000
