@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 ELEMENTS = {
     "circle": Markup('<circle class="{}"{}/>'),
     "line": Markup('<line class="{}"{}/>'),
@@ -42,8 +43,8 @@ def short(value: float) -> str:
     """A number in few characters.
 
     Example:
-        >>> [short(value) for value in (0.25, 3.0, 1500, 2_300_000, 0.00012)]
-        ['0.25', '3', '1.5k', '2.3M', '1.2e-4']
+        >>> [short(value) for value in (0.25, 1995, 15_000, 2_300_000, 0.00012)]
+        ['0.25', '1995', '15k', '2.3M', '1.2e-4']
     """
     size = abs(value)
     if not math.isfinite(value):
@@ -51,10 +52,10 @@ def short(value: float) -> str:
     if size and size < 0.001:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-    for unit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if size >= 0.9995 * unit:
-            return f"{value / unit:.3g}{suffix}"
-    return f"{value:.4g}"
+    if size < 9999.5:
+        return f"{value:.4g}"
+    unit, suffix = next(pair for pair in UNITS if size >= 0.9995 * pair[0])
+    return f"{value / unit:.3g}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Frame:
     y_ticks: Sequence[float]
     width: float = 400
     height: float = 280
-    left: float = 62
+    left: float = 68
     right: float = 14
     top: float = 12
     bottom: float = 44
@@ -97,7 +98,7 @@ class Frame:
         yield tag("line", "axis", x1=self.left, x2=right, y1=floor, y2=floor)
         yield text(x_label, (self.left + right) / 2, self.height - 6, "label middle")
         middle = (self.top + floor) / 2
-        yield text(y_label, 13, middle, "label middle", turned=True)
+        yield text(y_label, 12, middle, "label middle", turned=True)
 
 
 def tag(name: str, style: str, **places: float | str) -> Markup:

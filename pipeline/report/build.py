@@ -22,6 +22,7 @@ def build(run: Run) -> Report:
         results=results.tables(run),
         judgement=judgement.figures(run),
         examples=examples.examples(run),
+        examples_note=examples.note(run),
         config=run.config,
         versions=stages.versions(run),
     )

@@ -6,31 +6,52 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.files import Run
-from pipeline.report.plots import Series, calibration_chart, roc_chart
+from pipeline.report.plots import Series, calibration_chart, roc_chart, score_chart
 from pipeline.report.view import Figure
 from pipeline.report.words import model_name
 
+Curves = Mapping[str, Mapping[str, Any]]
+
 
 def figures(run: Run) -> tuple[Figure, ...]:
-    """Drawings of whatever curves the evaluation kept."""
-    curves = run.metrics.get("curves", {})
-    name = model_name(run.model("ranker"))
-    found = [_calibration(curves, name), _roc(curves, name)]
+    """Drawings of the curves that the evaluation kept: the ranker first, then its baselines."""
+    curves = run.metrics.get("curves", {}).get("ranker", {})
+    own = (run.metrics.get("ranker") or {}).get("model")
+    named = {model_name(name): curves[name] for name in sorted(curves, key=lambda name: name != own)}
+    found = [_calibration(named), _scores(named), _roc(named)]
     return tuple(figure for figure in found if figure is not None)
 
 
-def _calibration(curves: Mapping[str, Any], name: str) -> Figure | None:
-    bins = [(each["mean_prediction"], each["mean_target"], each["rows"]) for each in curves.get("calibration", ())]
-    if not bins:
+def _calibration(curves: Curves) -> Figure | None:
+    lines = {name: [tuple(each) for each in one["calibration"]] for name, one in curves.items() if one["calibration"]}
+    if not lines:
         return None
-    picture = calibration_chart(bins, title=f"Calibration of {name} on the test split")
-    note = "On the diagonal, what was promised came true. The area of a dot tells its rows."
-    return Figure(f"Calibration of {name}", picture, (), note)
+    first = next(iter(lines))
+    picture = calibration_chart(list(lines.values()), title=f"Calibration of {first} on the held-out rows")
+    note = "On the diagonal, what was promised came true."
+    return Figure("Calibration", picture, tuple(lines), note)
 
 
-def _roc(curves: Mapping[str, Any], name: str) -> Figure | None:
-    points = curves.get("roc")
-    if not points:
+def _scores(curves: Curves) -> Figure | None:
+    if not curves:
         return None
-    line = Series(name, tuple((float(x), float(y)) for x, y in points))
-    return Figure("ROC", roc_chart([line], title=f"ROC of {name} on the test split"), (name,))
+    name, one = next(iter(curves.items()))
+    scores = one["scores"]
+    shares = [(outcome, _shares(scores[outcome])) for outcome in ("negative", "positive")]
+    picture = score_chart(scores["edges"], shares, title=f"Scores of {name} by outcome on the held-out rows")
+    note = "The farther the two lie apart, the better the outcomes are told apart."
+    return Figure(f"Scores of {name}", picture, tuple(outcome for outcome, _ in shares), note)
+
+
+def _shares(counts: list[int]) -> list[float]:
+    whole = sum(counts) or 1
+    return [count / whole for count in counts]
+
+
+def _roc(curves: Curves) -> Figure | None:
+    lines = [Series(name, tuple((x, y) for x, y in one["roc"])) for name, one in curves.items() if one["roc"]]
+    if not lines:
+        return None
+    picture = roc_chart(lines, title=f"ROC of {' and '.join(line.name for line in lines)} on the held-out rows")
+    note = "Chance is the diagonal; the area below a curve is its AUC."
+    return Figure("ROC", picture, tuple(line.name for line in lines), note)

@@ -40,21 +40,20 @@ def _lower(label: str) -> Measure:
 MEASURES = {
     "auc": _higher("AUC"),
     "gauc": _higher("Grouped AUC"),
-    "grouped_auc": _higher("Grouped AUC"),
     "logloss": _lower("Log loss"),
     "normalised_entropy": _lower("Normalised entropy"),
     "calibration": Measure("Calibration", "best at 1", target=1.0),
     "ece": _lower("Calibration error"),
-    "expected_calibration_error": _lower("Calibration error"),
     "accuracy": _higher("Accuracy"),
     "recall": _higher("Recall"),
-    "precision": _higher("Precision"),
     "ndcg": _higher("NDCG"),
     "hr": _higher("Hit rate"),
     "mrr": _higher("MRR"),
     "map": _higher("MAP"),
-    "coverage": Measure("Coverage", "share of the catalogue"),
+    "precision": _higher("Precision"),
+    "coverage": Measure("Coverage", "of the catalogue"),
 }
+"""In the order in which the page shows them."""
 
 
 def measure(name: str) -> Measure:
@@ -67,3 +66,15 @@ def measure(name: str) -> Measure:
     base, at, k = name.partition("@")
     known = MEASURES.get(base)
     return Measure(known.label + at + k, known.note, known.sign, known.target) if known else Measure(name)
+
+
+def place(name: str) -> tuple[int, int]:
+    """Where a measure stands in a table: by kind, then by list length.
+
+    Example:
+        >>> sorted(["ndcg@10", "recall@50", "recall@10"], key=place)
+        ['recall@10', 'recall@50', 'ndcg@10']
+    """
+    base, _, k = name.partition("@")
+    order = list(MEASURES)
+    return (order.index(base) if base in order else len(order), int(k) if k.isdigit() else 0)

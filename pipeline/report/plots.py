@@ -33,7 +33,8 @@ def line_chart(
     """
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
-    frame = Frame(_whole_ticks(min(xs), max(xs)), ticks(min(ys), max(ys)))
+    room = 0.12 * (max(ys) - min(ys)) if best is not None else 0.0  # for the words above the mark
+    frame = Frame(_whole_ticks(min(xs), max(xs)), ticks(min(ys), max(ys) + room))
     parts = list(frame.axes(x_label, y_label))
     for number, line in enumerate(lines, 1):
         parts.append(tag("polyline", f"line s{number}", points=_path(frame, line.points)))
@@ -42,8 +43,7 @@ def line_chart(
         x, y = frame.x(best[0]), frame.y(best[1])
         end = "end" if x > frame.width * 0.7 else "middle" if x > frame.width * 0.3 else "start"
         parts.append(tag("circle", "best", cx=x, cy=y, r=7))
-        above = y - 13 if y - 13 > frame.top + 8 else y + 23
-        parts.append(text(f"best {best[1]:.4f}", x, above, f"mark {end}"))
+        parts.append(text(f"best {best[1]:.4f}", x, y - 13, f"mark {end}"))
     return drawing(frame, parts, title=title)
 
 
@@ -56,23 +56,25 @@ def _whole_ticks(low: float, high: float) -> list[float]:
     return [low + step * number for number in range(count + 1)]
 
 
-def calibration_chart(bins: Sequence[tuple[float, float, int]], *, title: str) -> Markup:
-    """Predicted against observed share of positives; a dot's area grows with its rows.
+def calibration_chart(lines: Sequence[Sequence[tuple[float, float, int]]], *, title: str) -> Markup:
+    """Predicted against observed share of positives; the area of the first line's dots grows with their rows.
 
     Args:
-        bins: (mean prediction, share of positives, rows) of each bin that has rows.
+        lines: For each model (mean prediction, share of positives, rows) of each bin that has rows.
         title: What the picture shows, in words.
     """
-    top = max([0.05, *(max(predicted, observed) for predicted, observed, _ in bins)])
+    top = max([0.05, *(max(predicted, observed) for line in lines for predicted, observed, _ in line)])
     edges = ticks(0.0, min(top, 1.0))
     frame = Frame(edges, edges)
-    most = max((rows for *_, rows in bins), default=1)
     parts = list(frame.axes("mean prediction", "observed share"))
     ends = ((edges[0], edges[0]), (edges[-1], edges[-1]))
     parts.append(tag("polyline", "reference", points=_path(frame, ends)))
-    parts.append(tag("polyline", "line s1", points=_path(frame, [(p, o) for p, o, _ in bins])))
-    for predicted, observed, rows in bins:
-        radius = 2.5 + 5.5 * (rows / most) ** 0.5
+    for number, line in reversed(list(enumerate(lines, 1))):
+        points = [(predicted, observed) for predicted, observed, _ in line]
+        parts.append(tag("polyline", f"line s{number}", points=_path(frame, points)))
+    most = max((rows for *_, rows in lines[0]), default=1)
+    for predicted, observed, rows in lines[0]:
+        radius = 2.0 + 4.0 * (rows / most) ** 0.5
         parts.append(tag("circle", "bubble s1", cx=frame.x(predicted), cy=frame.y(observed), r=radius))
     return drawing(frame, parts, title=title)
 
@@ -109,7 +111,7 @@ def roc_chart(lines: Sequence[Series], *, title: str) -> Markup:
     return drawing(frame, parts, title=title)
 
 
-def spark(counts: Sequence[float], *, title: str, width: float = 120, height: float = 28) -> Markup:
+def spark(counts: Sequence[float], *, title: str, width: float = 200, height: float = 32) -> Markup:
     """A histogram without axes, to stand in a row of a table."""
     frame = Frame((0, max(len(counts), 1)), (0, max([1e-12, *counts])), width, height, 0, 0, 1, 1)
     bars = []
@@ -125,7 +127,7 @@ def _path(frame: Frame, points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{frame.x(x):g},{frame.y(y):g}" for x, y in points)
 
 
-def box(quantiles: Sequence[float], *, title: str, width: float = 120, height: float = 28) -> Markup:
+def box(quantiles: Sequence[float], *, title: str, width: float = 200, height: float = 32) -> Markup:
     """Quantiles without axes, to stand in a row of a table: outer ones as a line, inner ones as boxes.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from core.schema import Schema, Tag
@@ -62,21 +63,30 @@ def _numeric(row: ProfileRow, told: dict[str, Any], quantiles: list[float]) -> P
     title = f"{row.name} from {told['low']} to {told['high']}, median {short(middle)}"
     bins = told.get("histogram")
     picture = spark(bins, title=title) if bins else box(quantiles, title=title)
-    mean = (Fact("mean", short(told["mean"])),) if told.get("mean") is not None else ()
-    facts = (
-        Fact("min", _number(told["low"])),
-        Fact("median", short(middle)),
-        *mean,
-        Fact("max", _number(told["high"])),
-    )
+    values = {"min": _number(told["low"]), "median": middle, "max": _number(told["high"])}
+    show = moment if row.role == "time" else short
+    facts = tuple(Fact(name, show(value)) for name, value in values.items() if value is not None)
     return ProfileRow(**{**vars(row), "facts": facts, "spark": picture})
 
 
-def _number(text: str | None) -> str:
+def _number(text: str | None) -> float | None:
     try:
-        return short(float(text or ""))
+        return float(text or "")
     except ValueError:
-        return text or ""
+        return None
+
+
+def moment(value: float) -> str:
+    """The day of a number that counts seconds, milliseconds or microseconds since 1970; another number as it is.
+
+    Example:
+        >>> moment(881_250_949), moment(881_250_949_000), moment(17)
+        ('1997-12-04', '1997-12-04', '17')
+    """
+    for unit in (1, 1e3, 1e6):
+        if 1e8 <= value / unit < 1e10:
+            return dt.datetime.fromtimestamp(value / unit, dt.UTC).date().isoformat()
+    return short(value)
 
 
 def _role(name: str, known: Schema) -> str:

@@ -7,25 +7,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.files import Run
-from pipeline.report.measures import Measure, measure
-from pipeline.report.stages import rows_of
+from pipeline.report.measures import Measure, measure, place
 from pipeline.report.view import Cell, Fact, ResultRow, ResultTable, Verdict
 from pipeline.report.words import model_name
 
 SPLITS = ("test", "valid")
 CHIEF = {"ranker": "logistic", "retriever": "popularity"}
 """The baseline that changes are told against."""
+DECISIVE = {"ranker": ("auc", "logloss"), "retriever": ("recall", "ndcg")}
 
 
 def verdicts(run: Run) -> tuple[Verdict, ...]:
-    """The judgements of the evaluation; one that says LOSES is shown as lost."""
-    return tuple(Verdict(str(text), _good(str(text))) for text in run.metrics.get("verdicts", ()))
+    """The judgements of the evaluation, one line a rival and outcome; one that says LOSES is shown as lost."""
+    told: dict[str, list[str]] = {}
+    for text in run.metrics.get("verdicts", ()):
+        who, _, what = str(text).partition(": ")
+        told.setdefault(who, []).append(what)
+    return tuple(
+        Verdict(who[:1].upper() + who[1:] + (": " if all(what) else "") + ", ".join(what), _good(who))
+        for who, what in told.items()
+    )
 
 
 def _good(text: str) -> bool | None:
-    if "LOSES" in text:
+    if " LOSES " in text:
         return False
-    return True if "beats" in text else None
+    return True if " beats " in text else None
 
 
 def headline(run: Run) -> tuple[Fact, ...]:
@@ -52,8 +59,8 @@ def _table(run: Run, side: str, split: str) -> ResultTable | None:
     if not own:
         return None
     others = {name: _split(value, split) for name, value in part.get("baselines", {}).items()}
-    models = {run.model(side): own, **{name: value for name, value in others.items() if value}}
-    chosen = {name: measure(name) for name in own if _is_measure(name)}
+    models = {str(part.get("model", side)): own, **{name: value for name, value in others.items() if value}}
+    chosen = {name: measure(name) for name in sorted(own, key=place) if _is_measure(name)}
     chief = models.get(CHIEF[side], {})
     rows = [
         _row(name, figures, models, chosen, chief=chief if at == 0 else {})
@@ -61,8 +68,10 @@ def _table(run: Run, side: str, split: str) -> ResultTable | None:
     ]
     heads = tuple(Fact(each.label, each.note) for each in chosen.values())
     title = f"{side.capitalize()} on the {'test' if split == 'test' else 'validation'} split"
-    words = _words(own, chief, chosen, model_name(CHIEF[side]))
-    return ResultTable(title, _note(run, own, split), heads, tuple(rows), words)
+    words = _words(own, chief, chosen, model_name(CHIEF[side]).lower(), DECISIVE[side])
+    protocol = tuple(str(line) for line in run.metrics.get("protocol", {}).get(side, ()))
+    folded = split != SPLITS[0] and bool(_split(part, SPLITS[0]))
+    return ResultTable(title, _note(own), heads, tuple(rows), words, () if folded else protocol, folded)
 
 
 def _row(
@@ -94,30 +103,38 @@ def _cell(each: Measure, value: float | None, against: float | None, *, best: bo
 
 
 def _words(
-    own: Mapping[str, float], chief: Mapping[str, float], chosen: Mapping[str, Measure], name: str
+    own: Mapping[str, float],
+    chief: Mapping[str, float],
+    chosen: Mapping[str, Measure],
+    name: str,
+    decisive: tuple[str, ...],
 ) -> tuple[Verdict, ...]:
-    """Who wins, in words, over all measures that have a better and a worse."""
-    ahead: list[str] = []
-    behind: list[str] = []
+    """Who wins, in words, over all measures that have a better and a worse; the decisive ones colour the sentence."""
+    wins: dict[str, bool] = {}
     for key, each in chosen.items():
         mine, theirs = _merit(each, own.get(key)), _merit(each, chief.get(key))
         if mine is not None and theirs is not None and mine != theirs:
-            (ahead if mine > theirs else behind).append(each.label)
-    if not ahead and not behind:
+            wins[key] = mine > theirs
+    ahead = [chosen[key].label for key, won in wins.items() if won]
+    behind = [chosen[key].label for key, won in wins.items() if not won]
+    if not wins:
         return ()
     if not behind:
         return (Verdict(f"Ahead of {name} in every measure.", good=True),)
     if not ahead:
-        return (Verdict(f"Behind {name} in every measure: use {name} instead.", good=False),)
+        return (Verdict(f"Behind {name} in every measure.", good=False),)
+    judged = {won for key, won in wins.items() if key.partition("@")[0] in decisive}
     text = f"Ahead of {name} in {', '.join(ahead)}; behind in {', '.join(behind)}."
-    return (Verdict(text, None),)
+    return (Verdict(text, judged.pop() if len(judged) == 1 else None),)
 
 
-def _note(run: Run, own: Mapping[str, Any], split: str) -> str:
-    rows = rows_of(run).get(split)
-    parts = [f"{rows:,} rows" if rows else ""]
-    parts += [f"{own[key]:,} {key}" for key in ("users", "items", "positives") if key in own]
-    return ", ".join(part for part in parts if part)
+def _note(own: Mapping[str, float]) -> str:
+    """What the figures of a split speak of."""
+    told = {"rows": "rows", "users": "users", "positives": "positives to be found", "items": "items to rank"}
+    parts = [f"{int(own[key]):,} {words}" for key, words in told.items() if key in own]
+    if "positive_rate" in own:
+        parts.insert(1, f"{100 * own['positive_rate']:.1f} % positive")
+    return ", ".join(parts)
 
 
 def _split(part: Any, split: str) -> dict[str, float]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from core.dataset import SPLITS
 from pipeline.manifest import Record
 from pipeline.report.axes import short
 from pipeline.report.files import Run, read_object
 from pipeline.report.view import Fact, StageRow
 from pipeline.report.words import model_name, plural, seconds, size
+
+PHASES = ("read", "fit", "transform", "describe")
 
 
 def timeline(run: Run) -> tuple[StageRow, ...]:
@@ -49,8 +52,8 @@ def facts(run: Run) -> tuple[Fact, ...]:
     found = [Fact("Run time", seconds(whole), ", ".join(devices))]
     splits = rows_of(run)
     if splits:
-        note = " / ".join(f"{count:,}" for count in splits.values())
-        found.insert(0, Fact("Interactions", f"{sum(splits.values()):,}", f"{note} {' / '.join(splits)}"))
+        note = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+        found.insert(0, Fact("Interactions", f"{sum(splits.values()):,}", note))
     if peak:
         found.append(Fact("Largest memory", size(peak)))
     return tuple(found)
@@ -62,7 +65,7 @@ def rows_of(run: Run) -> dict[str, int]:
     rows = etl.figures.get("rows") if etl else None
     if not isinstance(rows, Mapping):
         return {}
-    return {str(name): int(count) for name, count in rows.items() if isinstance(count, int) and count}
+    return {split: int(rows[split]) for split in SPLITS if rows.get(split)}
 
 
 def versions(run: Run) -> tuple[Fact, ...]:
@@ -81,7 +84,7 @@ def _note(record: Record) -> str:
         parts.append(f"{plural(figures['epochs'], 'epoch')}{best}")
     phases = figures.get("phases")
     if isinstance(phases, Mapping):
-        parts += [f"{name} {seconds(phase['seconds'])}" for name, phase in phases.items() if "seconds" in phase]
+        parts += [f"{name} {seconds(phases[name]['seconds'])}" for name in PHASES if name in phases]
     if isinstance(figures.get("bytes"), int):
         parts.append(size(figures["bytes"]))
     if record.peak_memory_bytes:

@@ -92,13 +92,15 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Models against baselines on one split."""
+    """Models against baselines on one split; a folded one opens when asked."""
 
     title: str
     note: str
     metrics: tuple[Fact, ...]
     rows: tuple[ResultRow, ...]
     words: tuple[Verdict, ...] = ()
+    protocol: tuple[str, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,17 @@ class ItemLine:
 
 @dataclass(frozen=True)
 class Example:
-    """One user: what was liked in training, what is recommended, and what each stage did."""
+    """One user: what was liked in training, what is recommended, and what each stage did.
+
+    `liked_of` and `later_of` tell how many items were liked in training and in the test split in all.
+    """
 
     user: str
     facts: tuple[Fact, ...]
     liked: tuple[ItemLine, ...]
     liked_of: int
     recommended: tuple[ItemLine, ...]
+    later_of: int
     stages: tuple[str, ...]
 
 
@@ -139,5 +145,6 @@ class Report:
     results: tuple[ResultTable, ...] = ()
     judgement: tuple[Figure, ...] = ()
     examples: tuple[Example, ...] = ()
+    examples_note: str = ""
     config: str = ""
     versions: tuple[Fact, ...] = ()

@@ -7,7 +7,7 @@ def seconds(value: float) -> str:
     """A time in its natural unit.
 
     Example:
-        >>> [seconds(value) for value in (0.0421, 3.17, 72.4, 4000)]
+        >>> [seconds(value) for value in (0.0421, 3.17, 72.4, 4020)]
         ['42 ms', '3.2 s', '1 min 12 s', '1 h 7 min']
     """
     if value < 0.9995:

@@ -1,6 +1,5 @@
 """Cache entries appear whole, are checked by hash, and are made once however many ask."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +79,7 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
 
 def test_a_replacement_killed_between_its_renames_is_undone(tmp_path):
     entry = ensure(tmp_path / "entry", {"seed": 1}, _fill)
-    os.replace(entry, tmp_path / ".old-entry")
+    entry.replace(tmp_path / ".old-entry")
     ensure(tmp_path / "entry", {"seed": 1}, _never)
 
 
