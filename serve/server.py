@@ -7,10 +7,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import log
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 GRACE = 10
 """Seconds that running requests get to finish when the server is told to stop."""
@@ -31,16 +34,22 @@ def run_server(app: Any, host: str, port: int) -> None:
     import uvicorn
 
     listener = listen(host, port)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE, server_header=False
-    )
     shown = f"[{host}]" if ":" in host else host
     log.get("serve").info("listening on http://%s:%d", shown, listener.getsockname()[1])
     try:
         with _signals_end_quietly():
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(configure(app)).run(sockets=[listener])
     finally:
         listener.close()
+
+
+def configure(app: Any) -> uvicorn.Config:
+    """How uvicorn runs an application: our own log, and an end that waits for running requests."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE, server_header=False
+    )
 
 
 @contextmanager
