@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -38,6 +40,26 @@ def gyrfalcon(*words: str | Path, cwd: Path = ROOT, limits: str = "") -> Outcome
         command = ["bash", "-c", f'{limits}; exec "$@"', "bash", *command]
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, timeout=240, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def in_process(*words: str | Path) -> Outcome:
+    """Run a command in this process, which saves the imports."""
+    from typer.testing import CliRunner
+
+    from pipeline.cli import app
+
+    logger = logging.getLogger("gyrfalcon")
+    before = logger.handlers, logger.propagate, logger.level
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        result = CliRunner().invoke(app, [*map(str, words)])
+    finally:
+        logger.handlers, logger.propagate, _ = before
+        logger.setLevel(before[2])
+        signal.signal(signal.SIGTERM, handler)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
 def started(*words: str | Path, cwd: Path = ROOT) -> subprocess.Popen[str]:
