@@ -32,7 +32,7 @@ _MISSED = -1
 _MOST_IDS = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vocabularies(State):
     """By column: the frame of `value` and `count` in the order of ids."""
 

@@ -72,7 +72,7 @@ class Normalize(Elementwise[Moments]):
                 mean[column.name], std[column.name] = low, 0.0
                 continue
             deviation = moments[f"std@{column.name}"]
-            if not (math.isfinite(deviation) and deviation > 0.0):
+            if not math.isfinite(deviation):
                 raise too_wide(column, self.kind)
             std[column.name] = round_to(deviation, deviation)
             mean[column.name] = round_to(moments[f"mean@{column.name}"], deviation)
@@ -191,6 +191,6 @@ def round_to(value: float, scale: float) -> float:
         >>> round_to(1 / 3, 1.0)
         0.3333333432674408
     """
-    unit = math.ldexp(1.0, math.frexp(scale)[1] - _BITS)
+    unit = math.ldexp(1.0, math.frexp(scale)[1] - _BITS) if scale else 0.0
     rounded = round(value / unit) * unit if unit else value
     return rounded if math.isfinite(rounded) else value

@@ -154,6 +154,17 @@ class TestNumbers:
         made = apply(Normalize(), [1e9 - 1, 1e9, 1e9 + 1])
         assert made == [pytest.approx(-1.0), pytest.approx(0.0), pytest.approx(1.0)]
 
+    def test_normalize_of_values_whose_squares_vanish(self):
+        assert apply(Normalize(), [1e-200, 3e-200]) == [0.0, 0.0]
+
+    def test_normalize_learns_the_same_from_any_order_of_many_rows(self):
+        values = pl.DataFrame({"x": [math.sin(n) * 10 ** (n % 7) + 1e4 for n in range(20_000)]})
+        learned = [
+            Workflow(["x"] >> Normalize()).fit(values.sample(fraction=1.0, shuffle=True, seed=seed)).steps[0].state
+            for seed in range(8)
+        ]
+        assert all(state == learned[0] for state in learned)
+
     def test_min_max(self):
         assert apply(NormalizeMinMax(), [2, 6, None], [2, 4, 6, 10, None]) == [0.0, 0.5, 1.0, 2.0, None]
 
