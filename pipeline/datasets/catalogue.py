@@ -53,7 +53,6 @@ class Description:
         tables: Path of each table (interactions, users, items) inside its directory; may be a glob.
         roles: The columns that play a role (user, item, time).
         title: Column of `items` that names an item for people.
-        target: The target rule that its configs usually start from, for `data list`.
     """
 
     summary: str
@@ -64,7 +63,6 @@ class Description:
     tables: Mapping[str, str]
     roles: Mapping[str, str] = field(default_factory=dict)
     title: str | None = None
-    target: str = ""
 
 
 VERSION = 1
@@ -100,7 +98,6 @@ DATASETS: Mapping[str, Description] = {
         tables=_ENTITIES,
         roles=_MOVIE_ROLES,
         title="title",
-        target="{column: rating, at_least: 4}",
     ),
     "adult": Description(
         summary="Adult (census income): who earns more than 50,000 dollars a year, from 14 columns",
@@ -117,7 +114,6 @@ DATASETS: Mapping[str, Description] = {
             make=convert.adult,
         ),
         tables={"interactions": "interactions.parquet"},
-        target='{column: income, equals: ">50K"}',
     ),
     "criteo-like": Description(
         summary="generated clicks in the shape of Criteo's: label, I1..I13 with nulls, C1..C26 with zipf frequencies",
@@ -126,7 +122,6 @@ DATASETS: Mapping[str, Description] = {
         rows=None,
         source=Generated(defaults={"rows": 1_000_000, "seed": 1, "scale": 1.0}, make=_criteo_like),
         tables={"interactions": "rows/part-*.parquet"},
-        target="{column: label}",
     ),
     "smoke": Description(
         summary="generated ratings of films with a planted taste for genres: small, for tests and first steps",
@@ -137,6 +132,5 @@ DATASETS: Mapping[str, Description] = {
         tables=_ENTITIES,
         roles=_MOVIE_ROLES,
         title="title",
-        target="{column: rating, at_least: 4}",
     ),
 }

@@ -22,6 +22,13 @@ class Measure:
     sign: int = 0
     target: float | None = None
 
+    @property
+    def arrow(self) -> str:
+        """Which way is better, as one sign."""
+        if self.target is not None:
+            return f"\N{RIGHTWARDS ARROW}{self.target:g}"
+        return {1: "\N{UPWARDS ARROW}", -1: "\N{DOWNWARDS ARROW}", 0: ""}[self.sign]
+
     def merit(self, value: float) -> float | None:
         """A number that grows with how good the value is; None where no value is better than another."""
         if math.isnan(value) or (self.sign == 0 and self.target is None):

@@ -66,7 +66,7 @@ def _table(run: Run, side: str, split: str) -> ResultTable | None:
         _row(name, figures, models, chosen, chief=chief if at == 0 else {})
         for at, (name, figures) in enumerate(models.items())
     ]
-    heads = tuple(Fact(each.label, each.note) for each in chosen.values())
+    heads = tuple(Fact(each.label, each.arrow, each.note) for each in chosen.values())
     title = f"{side.capitalize()} on the {'test' if split == 'test' else 'validation'} split"
     words = _words(own, chief, chosen, model_name(CHIEF[side]).lower(), DECISIVE[side])
     protocol = tuple(str(line) for line in run.metrics.get("protocol", {}).get(side, ()))

@@ -118,6 +118,7 @@ def test_measures_stand_in_a_known_order_and_missing_ones_are_left_out(tmp_path)
     text = page(tmp_path)
     text = text[text.index("<main") :]
     assert text.index("Recall@10") < text.index("Recall@50") < text.index("Coverage@10")
+    assert 'Log loss <abbr title="lower is better">' in text
     assert "Grouped AUC" not in text  # the evaluation could not tell it
 
 

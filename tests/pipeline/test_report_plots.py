@@ -1,5 +1,6 @@
 """Ticks are round and cover the data; drawings stay inside their frame for any numbers."""
 
+import itertools
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -21,7 +22,7 @@ def test_ticks_cover_the_range_with_few_round_steps(one, other, count):
     assert found[0] <= low + slack
     assert found[-1] >= high - slack
     assert 2 <= len(found) <= 2 * count + 3
-    steps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(found)]
     assert min(steps) > 0
     assert max(steps) == pytest.approx(min(steps), rel=1e-3)
 
