@@ -34,16 +34,15 @@ def verdicts(
     for rival, theirs in rivals.items():
         for split in [split for split in HELD_OUT if split in figures and split in theirs][-1:]:
             for metric, sign in metrics.items():
-                ours, other = float(figures[split][metric]), float(theirs[split][metric])
-                told.append(f"{who} {_word(sign * (ours - other))} {rival} on {split}: {_compare(metric, ours, other)}")
+                gap = float(figures[split][metric]), float(theirs[split][metric]), sign
+                told.append(_sentence(who, rival, split, metric, gap))
     return told
 
 
-def _word(gain: float) -> str:
+def _sentence(who: str, rival: str, split: str, metric: str, gap: tuple[float, float, int]) -> str:
+    ours, other, sign = gap
+    gain = sign * (ours - other)
     if math.isnan(gain):
-        return "cannot be compared with"
-    return "beats" if gain > 0 else "LOSES to" if gain < 0 else "ties with"
-
-
-def _compare(metric: str, ours: float, other: float) -> str:
-    return f"{metric} {ours:.4f} against {other:.4f} ({ours - other:+.4f})"
+        return f"{who} cannot be compared with {rival} on {split}: {metric}: one class alone"
+    word = "beats" if gain > 0 else "LOSES to" if gain < 0 else "ties with"
+    return f"{who} {word} {rival} on {split}: {metric} {ours:.4f} against {other:.4f} ({ours - other:+.4f})"

@@ -1,8 +1,8 @@
 """A data set of clubs: every member likes the items of the own club alone, so the right list is known.
 
 Each club has MEMBERS known users, one newcomer without training interactions, and ITEMS items. A member's positives are
-spread over the splits; each also dislikes items of other clubs in training, more often those of club 0, so that
-popularity counts must leave dislikes out. Club 0 is liked by more members, so it is the most popular.
+spread over the splits; each also dislikes items of other clubs, which popularity must not count. Club 0 has more
+members, so its items are the most popular.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def write_clubs(directory: Path) -> Dataset:
         rows += [(user, int(item), split, 1.0) for item, split in zip(own, splits, strict=True)]
         others = [item for item in range(ITEMS * CLUBS) if item // ITEMS != club]
         if not newcomer_U[user]:
-            rows += [(user, int(item), 0, 0.0) for item in rng.choice(others, 6, replace=False)]
+            disliked = rng.choice(others, 8, replace=False)
+            rows += [(user, int(item), split, 0.0) for item, split in zip(disliked, [0] * 6 + [1, 2], strict=True)]
     columns = {USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32, SPLIT: pl.Int8, TARGET: pl.Float32}
     frame = pl.DataFrame(rows, schema=columns, orient="row").with_columns(pl.lit(0, pl.Int64).alias(TIME))
     _write_entities(dataset, club_U, newcomer_U)

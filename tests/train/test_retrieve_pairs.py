@@ -17,7 +17,7 @@ from train.holdout import Holdout
 from train.pairs import ENTITY, Interactions, PairLoader, Pairs, entity_batch, read_interactions, side_features
 from train.ranking import ItemSets
 from train.retriever import train_retriever
-from train.sampled_softmax import log_expected, sampled_softmax
+from train.sampled_softmax import log_chance, sampled_softmax
 from train.spec import RetrieverSpec
 
 CPU = torch.device("cpu")
@@ -127,26 +127,42 @@ def test_an_epoch_holds_each_pair_once_in_an_order_of_its_own() -> None:
 
 
 def test_sampled_softmax_by_hand() -> None:
-    score = torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, 3.0]])
-    item, log_q = torch.tensor([7, 8, 7]), torch.tensor([0.5, -0.5, 0.5])
-    first = math.log(math.exp(0.5) + math.exp(2.5)) - 0.5  # candidate 2 is item 7 again
-    second = math.log(math.exp(-0.5) + math.exp(1.5) + math.exp(2.5)) - 1.5
-    assert sampled_softmax(score, item, log_q).item() == pytest.approx((first + second) / 2, abs=1e-6)
+    score, own = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([0, 0])
+    found = sampled_softmax(score, own, torch.tensor([0.5, -0.5]))
+    first, second = (math.log(math.exp(a) + math.exp(b)) - a for a, b in ((0.5, 2.5), (-0.5, 3.5)))
+    assert found.item() == pytest.approx((first + second) / 2, abs=1e-6)
 
 
-def test_a_corrected_sample_of_everything_is_the_full_softmax() -> None:
-    """With each item once among the candidates, equally likely, the correction cancels."""
-    score = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
-    item = torch.tensor([2, 0, 4, 1, 3])
-    expected = torch.nn.functional.cross_entropy(score, torch.arange(3))
-    assert torch.allclose(sampled_softmax(score, item, torch.full((5,), -1.0)), expected)
+def test_the_chance_to_be_in_a_sample_is_its_frequency() -> None:
+    generator = torch.Generator().manual_seed(0)
+    share, even = torch.tensor([0.7, 0.2, 0.1, 0.0]), torch.tensor([0.25, 0.25, 0.25, 0.25])
+    drawn = torch.cat(
+        [torch.multinomial(one.expand(20000, 4), n, True, generator=generator) for one, n in ((share, 3), (even, 2))], 1
+    )
+    frequency = torch.stack([(drawn == item).any(1).double().mean() for item in range(4)])
+    assert torch.allclose(log_chance(share, even, pairs=3, uniform=2).exp().double(), frequency, atol=0.01)
 
 
-def test_expected_counts_by_hand() -> None:
-    share, uniform = torch.tensor([0.75, 0.25, 0.0]), torch.tensor([0.5, 0.5, 0.0])
-    found = log_expected(share, uniform, pairs=4, uniform=2)
-    assert found[:2].tolist() == pytest.approx([math.log(4.0), math.log(2.0)])
-    assert found.isfinite().all()
+@pytest.mark.parametrize("corrected", [True, False])
+def test_the_correction_makes_the_full_softmax_the_optimum(corrected: bool) -> None:
+    """One user, 60 items of known popularity: scores must become its logarithm, and without correction flatter."""
+    torch.manual_seed(0)
+    share = torch.arange(1, 61).double().pow(-1.0)
+    share = (share / share.sum()).float()
+    score = torch.zeros(60, requires_grad=True)
+    mover = torch.optim.Adam([score], lr=0.05)
+    chance = log_chance(share, torch.zeros(60), pairs=16, uniform=0)
+    tail, steps = torch.zeros(60), 1200
+    for step in range(steps):
+        item, own = torch.unique(torch.multinomial(share, 16, True), return_inverse=True)
+        loss = sampled_softmax(score[item].expand(16, -1), own, chance[item] if corrected else None)
+        mover.zero_grad()
+        loss.backward()
+        mover.step()
+        tail += score.detach() / (steps / 2) if step >= steps / 2 else 0
+    learned = torch.log_softmax(tail, 0)
+    slope = (learned[0] - learned[30:40].mean()) / (share.log()[0] - share.log()[30:40].mean())
+    assert slope.item() == pytest.approx(1.0, abs=0.1) if corrected else slope < 0.6
 
 
 def test_holdout_masks_what_was_seen_and_counts_what_it_leaves_out() -> None:

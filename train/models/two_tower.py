@@ -20,7 +20,7 @@ from train.layers.tower import Tower
 from train.models.base import Dropout, Hidden, Width
 from train.models.retriever import Towers, TrainedModel
 from train.pairs import Pairs, Tables, take
-from train.sampled_softmax import log_expected, sampled_softmax
+from train.sampled_softmax import log_chance, sampled_softmax
 
 
 class TwoTowerSpec(TrainedModel):
@@ -99,16 +99,16 @@ class _Objective:
         self._towers, self._tables, self._uniform, self._correct = towers, tables, uniform, correct
         self._share_I = count_I.to(torch.float32) / count_I.sum()
         self._known_K = count_I.nonzero().squeeze(1)
-        self._chance_I = (count_I > 0).to(torch.float32) / len(self._known_K)
+        self._even_I = (count_I > 0).to(torch.float32) / len(self._known_K)
 
     def __call__(self, batch: Batch) -> Tensor:
         user_B, item_B = batch.extra[USER_INDEX], batch.extra[ITEM_INDEX]
         drawn = torch.randint(len(self._known_K), (self._uniform,), device=item_B.device)
-        item_C = torch.cat([item_B, self._known_K[drawn]])
+        item_C, place = torch.unique(torch.cat([item_B, self._known_K[drawn]]), return_inverse=True)
         query_BV = self._towers.query(take(self._tables.user, user_B))
         item_CV = self._towers.item(take(self._tables.item, item_C))
-        log_expected_C = self._log_expected(len(item_B))[item_C] if self._correct else None
-        return sampled_softmax(query_BV @ item_CV.T, item_C, log_expected_C)
+        log_chance_C = self._log_chance(len(item_B))[item_C] if self._correct else None
+        return sampled_softmax(query_BV @ item_CV.T, place[: len(item_B)], log_chance_C)
 
-    def _log_expected(self, pairs: int) -> Tensor:
-        return log_expected(self._share_I, self._chance_I, pairs=pairs, uniform=self._uniform)
+    def _log_chance(self, pairs: int) -> Tensor:
+        return log_chance(self._share_I, self._even_I, pairs=pairs, uniform=self._uniform)
