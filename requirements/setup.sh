@@ -45,7 +45,7 @@ install() {
 
 usable || create
 touch "$unfinished"
-echo "setup: installing requirements/cpu.txt (0.5 GB; more where pip finds only a CUDA build of torch, see docs/install.md)"
+echo "setup: installing requirements/cpu.txt (0.4 GB to download; 3 GB where pip finds only the CUDA build of torch: docs/install.md)"
 install --requirement requirements/cpu.txt
 if [ "$with" = test ]; then
     echo "setup: installing requirements/test.txt"
