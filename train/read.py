@@ -74,8 +74,7 @@ def read_block(files: Sequence[Path], block: Block, layout: Layout) -> Batch:
     """
     parts = []
     for index, group in groupby(block.groups, key=lambda group: group.file):
-        with _opened(files[index]) as parquet:
-            parts.append(parquet.read_row_groups([one.number for one in group], columns=layout.columns))
+        parts.append(_read(files[index], [one.number for one in group], layout.columns))
     table = pa.concat_tables(parts)
     where = str(files[block.groups[0].file].parent)
     arrays = {name: _values(table.column(name), name, where) for name in layout.columns}
@@ -127,6 +126,14 @@ def _opened(file: Path) -> pq.ParquetFile:
         return pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"this is not a whole Parquet file ({error})", where=str(file), cure=AGAIN) from None
+
+
+def _read(file: Path, groups: list[int], columns: list[str]) -> pa.Table:
+    with _opened(file) as parquet:
+        try:
+            return parquet.read_row_groups(groups, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"the file is broken ({error})", where=str(file), cure=AGAIN) from None
 
 
 def _values(column: pa.ChunkedArray, name: str, where: str) -> Array:

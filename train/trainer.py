@@ -211,6 +211,9 @@ class _Run:
         """Write down an epoch, and keep its weights if they are the best so far."""
         plan, position = self._plan, self.position
         number, value = position.epoch + 1, valid[plan.monitor]
+        if math.isnan(value):
+            cure = "it may hold one class alone: give it more rows in etl.split"
+            raise UserError(f"the {plan.monitor} of the validation split is not a number", where=plan.where, cure=cure)
         rate, embedding_rate = self._mover.rates(number * self._task.batches.steps - 1)
         entry = {
             "epoch": number,

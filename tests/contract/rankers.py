@@ -1,7 +1,7 @@
 """The laws that every ranker inherits by one line:
 
-    class TestDlrm(RankerContract):
-        model = DlrmSpec(embedding_dim=4, bottom=(8,), top=(8,))
+class TestDlrm(RankerContract):
+    model = DlrmSpec(embedding_dim=4, bottom=(8,), top=(8,))
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return write_planted(Path(tmp_path_factory.mktemp("planted")) / "data", rows=3000, users=30, items=20)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

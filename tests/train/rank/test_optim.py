@@ -15,9 +15,7 @@ from train.optim.sparse import EMBEDDING_OPTIMIZERS, RowGradient
 from train.spec import OptimizerSpec
 
 ROWS, WIDTH = 7, 3
-batches_of_ids = st.lists(
-    st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=12), min_size=1, max_size=4
-)
+batches_of_ids = st.lists(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=12), min_size=1, max_size=4)
 
 
 def _gradients(weight_RE: Tensor, ids: list[int], seed: int) -> tuple[Tensor, Tensor]:
