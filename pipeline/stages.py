@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.dataset import Dataset
+from core.dataset import SPLITS, Dataset
+from core.errors import UserError
 from core.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -87,7 +88,22 @@ class Stage:
 def _etl(context: Context, out: Path) -> Figures:
     from etl.prepare import prepare
 
-    return prepare(context.sources, context.spec.etl, out, seed=context.spec.seed)
+    figures = prepare(context.sources, context.spec.etl, out, seed=context.spec.seed)
+    _require_rows(context.spec, figures["rows"])
+    return figures
+
+
+def _require_rows(spec: RunSpec, rows: Mapping[str, int]) -> None:
+    """Fail before the data set replaces an earlier one, not when training finds nothing to learn from."""
+    from etl.splits import NoSplit
+
+    empty = [split for split in SPLITS if not rows.get(split)]
+    if empty and not isinstance(spec.etl.split, NoSplit):
+        raise UserError(
+            f"the split {empty[0]} is empty",
+            where="etl.split",
+            cure=f"give it a larger share, or more data (rows: {dict(rows)})",
+        )
 
 
 def _retriever(context: Context, out: Path) -> Figures:
