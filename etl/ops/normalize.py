@@ -72,7 +72,8 @@ class Normalize(Elementwise[Moments]):
                 mean[column.name], std[column.name] = low, 0.0
                 continue
             deviation = moments[f"std@{column.name}"]
-            if not math.isfinite(deviation):
+            # Where even the spread overflows, Polars' deviation is 0.
+            if not (math.isfinite(deviation) and math.isfinite(high - low)):
                 raise too_wide(column, self.kind)
             std[column.name] = round_to(deviation, deviation)
             mean[column.name] = round_to(moments[f"mean@{column.name}"], deviation)
