@@ -46,7 +46,7 @@ class TwoTowerSpec(TrainedModel):
     unit: bool = False
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     correction: bool = True
-    uniform_negatives: Annotated[int, Field(ge=0)] = 512
+    uniform_negatives: Annotated[int, Field(ge=0)] = 0
 
     def build(self, user: Features, item: Features, *, items: int) -> Towers:
         """Make the towers.
