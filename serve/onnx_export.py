@@ -97,24 +97,29 @@ def _front(transform: Transform, inputs: tuple[Input, ...], features: Features) 
 
 
 def _row_count(graph: OnnxGraph, inputs: Sequence[Value]) -> Value:
-    """[1, B] as a shape, where B is the greatest length among the inputs, 1 without any."""
+    """[B, 1] as a shape, where B is the greatest length among the inputs, 1 without any."""
     if not inputs:
         return graph.constant([1, 1], "int64")
     lengths = [graph.op("Shape", value, dtype="int64") for value in inputs]
     greatest = graph.op("Max", *lengths, dtype="int64")
-    return graph.op("Concat", graph.constant([1], "int64"), greatest, dtype="int64", axis=0)
+    return graph.op("Concat", greatest, graph.constant([1], "int64"), dtype="int64", axis=0)
 
 
 def _stack(graph: OnnxGraph, values: Sequence[Value], rows: Value, dtype: str) -> Value:
-    """Vectors [B] or [1] as the columns of one matrix [B, len(values)]."""
+    """Vectors [B] or [1] as the columns of one matrix [B, len(values)].
+
+    Stacking rows and one Transpose would take fewer nodes, but ONNX Runtime (1.32 still) fuses a Transpose into
+    a following MatMul and then gives wrong numbers where the right operand is a vector.
+    """
     if not values:
-        # No column of this kind: zero rows of the shape [1, B], turned to [B, 0].
-        first = graph.constant(np.zeros((0, 1)), dtype)
-        empty = graph.op("Expand", first, rows, dtype=dtype)
-        return graph.op("Transpose", empty, dtype=dtype, perm=[1, 0])
-    spread = [graph.op("Expand", _cast(graph, value, dtype), rows, dtype=dtype) for value in values]
-    stacked = graph.op("Concat", *spread, dtype=dtype, axis=0)
-    return graph.op("Transpose", stacked, dtype=dtype, perm=[1, 0])
+        # No column of this kind: one row of none, spread over [B, 0].
+        return graph.op("Expand", graph.constant(np.zeros((1, 0)), dtype), rows, dtype=dtype)
+    axis = graph.constant([1], "int64")
+    spread = []
+    for value in values:
+        column = graph.op("Unsqueeze", _cast(graph, value, dtype), axis, dtype=dtype)
+        spread.append(graph.op("Expand", column, rows, dtype=dtype))
+    return graph.op("Concat", *spread, dtype=dtype, axis=1)
 
 
 def _cast(graph: OnnxGraph, value: Value, dtype: str) -> Value:
