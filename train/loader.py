@@ -90,6 +90,8 @@ class Loader:
         Raises:
             UserError: A file is broken; a feature holds a null or a NaN; an id lies outside its table.
         """
+        if start >= self.steps:
+            return
         shuffle = Shuffle(self._seed, number)
         skip = start * self._batch_size
         blocks = [

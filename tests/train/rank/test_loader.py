@@ -101,7 +101,7 @@ def test_an_epoch_can_start_at_any_step(files: list[Path], *, shuffle: bool, dro
     loader = _loader(files, shuffle=shuffle, seed=5, drop_last=drop_last)
     whole = list(loader.epoch(2))
     assert len(whole) == loader.steps
-    for start in range(loader.steps):
+    for start in range(loader.steps + 1):
         rest = list(loader.epoch(2, start))
         assert [batch.ids_BF.tolist() for batch in rest] == [batch.ids_BF.tolist() for batch in whole[start:]]
 

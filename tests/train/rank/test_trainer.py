@@ -28,7 +28,7 @@ from train.losses import binary_cross_entropy
 from train.models.mlp import MlpSpec
 from train.optim.mover import Mover
 from train.spec import OptimizerSpec
-from train.trainer import Outcome, Plan, Task, fit
+from train.trainer import Outcome, Plan, Task, _Run, fit
 
 CPU = torch.device("cpu")
 PLAN = Plan(
@@ -114,6 +114,14 @@ def test_killed_between_renames_it_ends_the_same(
     planted: Planted, tmp_path: Path, undisturbed: tuple[list[bytes], str], call: int
 ) -> None:
     outcome = _kill_and_resume(planted, tmp_path, core.files.os, "replace", call)
+    assert _bytes(tmp_path, outcome) == undisturbed
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_killed_while_it_validates_it_ends_the_same(
+    planted: Planted, tmp_path: Path, undisturbed: tuple[list[bytes], str], epoch: int
+) -> None:
+    outcome = _kill_and_resume(planted, tmp_path, _Run, "_close", epoch)
     assert _bytes(tmp_path, outcome) == undisturbed
 
 
