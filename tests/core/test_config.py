@@ -140,8 +140,10 @@ def test_a_name_alone_is_a_kind_with_defaults() -> None:
         ),
         (
             "model: mlp\nfeatures: [{columns: [a], table: {pth: b}}]",
-            "x.yaml:2:27: features.0.table.path: is missing\n"
-            "x.yaml:2:35: features.0.table.pth: unknown key; did you mean path? (one of: path)",
+            (
+                "x.yaml:2:27: features.0.table.path: is missing\n"
+                "x.yaml:2:35: features.0.table.pth: unknown key; did you mean path? (one of: path)"
+            ),
         ),
         (
             "model: mlp\nmodel: dlrm",

@@ -126,7 +126,9 @@ WRONG: tuple[Wrong, ...] = (
     Wrong("missing role", replaced("time: timestamp", "time: time"), ("time", "timestamp")),
     Wrong("all null", _null_column, ("age", "null")),
     Wrong("one class", replaced("at_least: 4", "at_least: 0"), ("target rating", "positive", "mend")),
-    Wrong("empty split", replaced("valid: 0.1", "valid: 0.0"), ("etl.split", "the split valid is empty", "larger share")),
+    Wrong(
+        "empty split", replaced("valid: 0.1", "valid: 0.0"), ("etl.split", "the split valid is empty", "larger share")
+    ),
     Wrong("label outside {0, 1}", _label, ("rating", "0", "1")),
     Wrong(
         "duplicate columns",
