@@ -145,8 +145,9 @@ def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tup
     vectors_ND = retriever.item_vectors(items).numpy()
     lost = int(np.isnan(vectors_ND).any(axis=1).sum())
     if lost:
-        message = f"{lost} of {len(vectors_ND)} items have no vector, since a feature is null that nothing fills"
-        raise UserError(message, where=str(dataset.features_file("item")), cure="add fill_median or fill_missing")
+        message = f"{lost} of {len(vectors_ND)} items have a vector that is no number"
+        cure = "look for huge values among the item features, and clip them"
+        raise UserError(message, where=str(dataset.features_file("item")), cure=cure)
     return vectors_ND, retriever.user_vectors(some).numpy()
 
 

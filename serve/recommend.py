@@ -52,7 +52,9 @@ class Recommender:
         self._index = bundle.index() if self._retriever else None
         self._catalogue = Catalogue.read(bundle)
         self._people = people or People.read(bundle)
-        self._inputs = features_of(tuple(held.values()), "user", "context")
+        inputs = features_of(tuple(held.values()), "user", "context")
+        # The id says who asks, and with it what has been seen; as a feature it would only say the first.
+        self._inputs = {name: item for name, item in inputs.items() if name != bundle.roles.user}
 
     def recommend(
         self, user: int | str | None = None, features: Mapping[str, Any] | None = None, k: int = 10

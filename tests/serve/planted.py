@@ -85,12 +85,12 @@ class Retriever:
             return self.item_module(items)
 
 
-def users() -> pl.DataFrame:
-    """User 100 + n; every third has no age."""
+def users(*, fill: bool = True) -> pl.DataFrame:
+    """User 100 + n; every third has no age, unless nothing would `fill` it."""
     return pl.DataFrame(
         {
             "user_id": range(100, 100 + USERS),
-            "age": [None if n % 3 == 0 else 20.0 + n for n in range(USERS)],
+            "age": [None if fill and n % 3 == 0 else 20.0 + n for n in range(USERS)],
             "gender": ["F" if n % 2 else "M" for n in range(USERS)],
         },
         schema_overrides={"user_id": pl.Int64},
@@ -144,7 +144,7 @@ def dataset(path: Path, *, entities: bool = True, holes: bool = False, fill: boo
     raw.write(data.raw_schema_file)
     write_json(path / "manifest.json", {"title": "title", "rows": {"train": 100}})
     interactions().sample(60, seed=1).write_parquet(data.sample_file)
-    for side, table in (("user", users()), ("item", items(holes=holes))):
+    for side, table in (("user", users(fill=fill)), ("item", items(holes=holes))):
         table.write_parquet(data.entity_file(f"{side}s"))
         names = [column.name for column in workflow.schema if Tag(side) in column.tags]
         workflow.transform(table, columns=names).collect().write_parquet(data.features_file(side))

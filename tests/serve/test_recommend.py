@@ -137,6 +137,7 @@ def test_ids_come_as_numbers_or_as_text(recommender: Recommender) -> None:
     [
         ({"features": {"agee": 3}}, "agee: there is no such feature; did you mean age"),
         ({"features": {"price": 3}}, "price: there is no such feature"),
+        ({"features": {"user_id": 105}}, "user_id: there is no such feature"),
         ({"features": {"age": "old"}}, "age: the value must be a number, got 'old'"),
         ({"features": {"age": True}}, "age: the value must be a number, got True"),
         ({"features": {"gender": 1}}, "gender: the value must be a text, got 1"),

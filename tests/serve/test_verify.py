@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from core.errors import UserError
 from core.files import hash_file
@@ -177,8 +178,11 @@ def test_a_bundle_with_one_model(tmp_path: Path, ranker: bool, retriever: bool) 
 
 
 def test_an_item_without_a_vector_is_told_at_export(tmp_path: Path) -> None:
-    made = planted.parts(tmp_path / "data", holes=True)
-    with pytest.raises(UserError, match=r"1 of 40 items have no vector.*fill_median"):
+    made = planted.parts(tmp_path / "data")
+    assert isinstance(made.retriever, planted.Retriever)
+    with torch.no_grad():
+        made.retriever.item_module.get_parameter("table")[5] = float("nan")
+    with pytest.raises(UserError, match=r"1 of 40 items have a vector that is no number.*clip"):
         planted.bundle(tmp_path, made)
     assert not (tmp_path / "bundle" / "manifest.json").exists()
 
