@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,20 @@ from core.progress import progress
 from etl.engines.base import Engine
 from etl.ops.base import State
 from etl.steps import Plan, split_reference
+
+
+class _Meter:
+    """Adds up parts of rows, and gives out whole ones; plans call it from several threads."""
+
+    def __init__(self) -> None:
+        self._lock, self._done, self._told = threading.Lock(), 0.0, 0
+
+    def add(self, rows: int, rounds: int) -> int:
+        with self._lock:
+            self._done += rows / rounds
+            fresh = round(self._done) - self._told
+            self._told += fresh
+        return fresh
 
 
 @contextmanager
@@ -37,8 +52,10 @@ def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) ->
             yield frame
             return
 
+        meter = _Meter()
+
         def tick(batch: pl.DataFrame) -> pl.DataFrame:
-            bar.advance(batch.height)
+            bar.advance(meter.add(batch.height, engine.rounds))
             return batch
 
         yield frame.map_batches(

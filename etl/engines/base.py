@@ -40,16 +40,18 @@ class Engine(abc.ABC):
         staged: Sources must first be written as numbered Parquet (a declared step on the CPU), because the
             engine can't number the rows of a scan without holding them all at once.
         ticks: Plans may carry Python callbacks that count rows.
+        rounds: In how many goes the `collect` that runs now reads the rows; what counts rows divides by it.
     """
 
     name: str
     ordered: bool = True
     staged: bool = False
     ticks: bool = False
+    rounds: int = 1
 
     @abc.abstractmethod
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
-        """Compute frames in one go, so that they share their scans.
+        """Compute frames; those that run together share their scans.
 
         Raises:
             UserError: The engine can't run a plan, or a source can't be read.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from polars.io.partition import FileProviderArgs
 from core.dataset import ROW, SPLIT, SPLITS
 from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
 from etl.engines.failures import translated
+
+AT_ONCE = 4
+"""Plans computed together. Polars' streaming group_by holds about 20 bytes a row while it runs, so counting 26
+columns of ids at once took 2.3 GB for 12 million rows; four at a time took 1.0 GB and no more processor time, as
+each plan decodes its own columns."""
 
 
 class CpuEngine(Engine):
@@ -26,10 +32,13 @@ class CpuEngine(Engine):
 
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """See `Engine.collect`."""
-        if not frames:
-            return []
+        done: list[pl.DataFrame] = []
+        self.rounds = math.ceil(len(frames) / AT_ONCE)
         with translated(self.name):
-            return pl.collect_all(list(frames), engine="streaming")
+            while len(done) < len(frames):
+                done += pl.collect_all(frames[len(done) : len(done) + AT_ONCE], engine="streaming")
+        self.rounds = 1
+        return done
 
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
         """See `Engine.sink`. One pass over the source writes every split."""

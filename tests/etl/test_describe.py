@@ -14,6 +14,7 @@ from core.dataset import ROW, SPLIT, TIME
 from core.errors import UserError
 from etl import samples, ticks
 from etl.engines import CpuEngine
+from etl.engines.cpu import AT_ONCE
 from etl.look import look
 from etl.profile import profile
 from etl.target import TargetSpec, target
@@ -113,11 +114,14 @@ def test_times_that_are_none() -> None:
         time_of("t", pl.String())
 
 
-def test_every_row_is_counted_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("plans", [1, 3 * AT_ONCE])
+def test_every_row_is_counted_once_a_pass(plans: int, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = []
     monkeypatch.setattr(progress._Lines, "advance", lambda self, n: counted.append(n))
     frame = pl.LazyFrame({"a": range(1000), "b": range(1000)})
     engine = CpuEngine()
     with ticks.counted(frame, "count", 1000, engine) as rows:
-        engine.collect([rows.select(pl.col("a").sum()), rows.group_by("b").len()])
+        engine.collect(
+            [rows.select(pl.col("a").sum()), *(rows.group_by(pl.col("b") % (n + 2)).len() for n in range(plans))]
+        )
     assert sum(counted) == 1000
