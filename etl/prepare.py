@@ -14,6 +14,7 @@ from core.dataset import ROW, SPLIT, TARGET, Dataset
 from core.files import TEMPORARY
 from etl.describe import write_manifest, write_raw, write_schema
 from etl.engines import Engine, Sunk, make
+from etl.engines.failures import translated
 from etl.entities import Catalogue, catalogues, write_catalogue, write_interactions
 from etl.fitted import Fitted
 from etl.label import Labelled, label
@@ -39,7 +40,8 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[st
     dataset, phases = Dataset(out), Phases()
     workplace = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=out))
     try:
-        with make(spec.engine) as engine:
+        # Steps outside the engine run on the CPU.
+        with make(spec.engine) as engine, translated("cpu"):
             with phases("read") as phase:
                 data = label(sources, spec, workplace, engine, seed)
                 phase.rows = data.seen.rows

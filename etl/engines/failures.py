@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +34,11 @@ def translated(engine: str, *, cure: str | None = None) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"a file went away while it was read ({brief(error)})", where=f"engine {engine}") from None
     except OSError as error:
-        raise with_errno(error) from error
+        raise system_error(error) or error from error
     except pe.PolarsError as error:
+        refused = system_error(error)
+        if refused is not None:
+            raise refused from error
         raise UserError(brief(error), where=f"engine {engine}", cure=cure) from error
     except pe.PanicException as error:
         raise UserError(f"the plan broke down ({brief(error)})", where=f"engine {engine}", cure=cure) from error
@@ -53,15 +56,19 @@ def brief(error: BaseException) -> str:
     return "; ".join(lines)[:_LONGEST].rstrip(".;")
 
 
-def with_errno(error: OSError) -> OSError:
-    """Polars tells the number of a system error in the text alone; put it where `core.files` looks for it.
+def system_error(error: BaseException) -> OSError | None:
+    """What the system refused, as an error with its number, which Polars tells in the text alone.
+
+    `core.files` turns a full disk and its like into the user's words by that number.
 
     Example:
-        >>> with_errno(OSError("No space left on device (os error 28)")).errno
+        >>> system_error(pe.ComputeError("IO error: No space left on device (os error 28)")).errno
         28
+        >>> system_error(pe.ComputeError("no such column")) is None
+        True
     """
     found = _OS_ERROR.search(str(error))
-    if error.errno is not None or found is None:
-        return error
+    if found is None or (isinstance(error, OSError) and error.errno is not None):
+        return None
     number = int(found.group(1))
-    return OSError(number, errno.errorcode.get(number, "unknown") + ": " + brief(error))
+    return OSError(number, os.strerror(number))

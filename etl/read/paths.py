@@ -29,9 +29,13 @@ def find(spec: TableSpec) -> tuple[Path, ...]:
         UserError: A file is missing, a glob matches nothing, or a file is given twice.
     """
     files = [path for pattern in spec.path for path in _expand(pattern)]
-    twice = next((path for path in files if files.count(path) > 1), None) if len(files) < 10_000 else None
-    if twice is not None:
-        raise UserError("the file is given twice", where=str(twice), cure="name it once; its rows would count double")
+    known: set[Path] = set()
+    for path in files:
+        if path in known:
+            raise UserError(
+                "the file is given twice", where=str(path), cure="name it once; its rows would count double"
+            )
+        known.add(path)
     return tuple(files)
 
 

@@ -12,7 +12,7 @@ import polars.exceptions as pe
 
 from core.dataset import ROW
 from core.errors import UserError
-from etl.engines.failures import brief, with_errno
+from etl.engines.failures import brief, system_error
 from etl.read import parquet_table
 from etl.read.csv_table import CsvFiles, open_csv
 from etl.read.paths import find, format_of, separator_of
@@ -60,15 +60,15 @@ class Table:
         try:
             try:
                 return work(self.scan())
-            except pe.PolarsError:
-                if self.csv is None:
+            except pe.PolarsError as error:
+                if self.csv is None or system_error(error) is not None:
                     raise
                 self._raise_broken_line()
                 return work(self.scan(thorough=True))
         except OSError as error:
-            raise with_errno(error) from error
+            raise system_error(error) or error from error
         except pe.PolarsError as error:
-            raise self.fault(error) from error
+            raise system_error(error) or self.fault(error) from error
 
     def fault(self, error: pe.PolarsError) -> UserError:
         """What to tell when Polars couldn't read the rows: the broken file where one is found."""

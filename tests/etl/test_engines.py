@@ -12,9 +12,12 @@ import pytest
 
 from core.dataset import ROW, SPLIT
 from core.errors import MissingExtra, UserError
+from core.files import new_directory
 from etl import engines
 from etl.engines import CpuEngine, cudf, devices
 from etl.engines.failures import brief, translated
+from etl.read import open_table
+from etl.sources import TableSpec
 
 EXTRAS = {"cudf": "cudf_polars", "dask-cuda": "cudf_polars"}
 
@@ -93,9 +96,27 @@ def test_a_plan_that_fails_names_the_engine() -> None:
         CpuEngine().collect([frame])
 
 
-def test_a_full_disk_reaches_the_one_who_tells_it() -> None:
-    with pytest.raises(OSError, match="ENOSPC") as caught, translated("cpu"):
-        raise OSError("No space left on device (os error 28)")
+@pytest.mark.parametrize("kind", [OSError, pe.ComputeError])
+def test_a_full_disk_reaches_the_one_who_tells_it(kind: type[Exception], tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="the disk is full"),
+        new_directory(tmp_path / "etl"),
+        translated("cpu"),
+    ):
+        raise kind("parquet: underlying IO error: No space left on device (os error 28)")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_a_full_disk_is_no_fault_of_the_table(name: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 2]})
+    frame.write_csv(tmp_path / name) if name.endswith("csv") else frame.write_parquet(tmp_path / name)
+
+    def work(scan: pl.LazyFrame) -> None:
+        raise pe.ComputeError("No space left on device (os error 28)")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        open_table(TableSpec(path=str(tmp_path / name))).read(work)
     assert caught.value.errno == errno.ENOSPC
 
 

@@ -278,6 +278,11 @@ def test_a_time_that_is_text(desk: Desk) -> None:
     refused(desk, "column stamp: the time column holds String", "datetime")
 
 
+def test_a_time_that_is_too_large(desk: Desk) -> None:
+    give(desk, log().with_columns(stamp=pl.col("stamp") * 1e300))
+    refused(desk, "engine cpu", "conversion")
+
+
 def test_a_column_of_lists(desk: Desk) -> None:
     desk.spec["features"] = [{"columns": ["tags"], "ops": ["categorify"]}]
     give(desk, log().with_columns(tags=pl.concat_list("rating", "stamp")))
