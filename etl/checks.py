@@ -6,8 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
+from core.dataset import ITEM_INDEX, ROW, SPLIT, TARGET, TIME, USER_INDEX
 from core.errors import UserError
 from core.suggest import did_you_mean
+
+RESERVED = frozenset({ROW, SPLIT, TARGET, TIME, USER_INDEX, ITEM_INDEX})
+"""Names that a data set keeps for itself."""
 
 
 def require_columns(wanted: Mapping[str, str], known: Sequence[str], where: str) -> None:
@@ -29,6 +33,20 @@ def require_columns(wanted: Mapping[str, str], known: Sequence[str], where: str)
     for name, who in wanted.items():
         if name not in known:
             raise UserError(f"there is no column {name} ({who})", where=where, cure=did_you_mean(name, known))
+
+
+def require_names(names: Sequence[str], where: str) -> None:
+    """Check the names of a table: distinct, and none that a data set keeps for itself.
+
+    Raises:
+        UserError: One is unfit.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"two columns are called {twice[0]}", where=where, cure="rename one of them")
+    taken = sorted(RESERVED.intersection(names))
+    if taken:
+        raise UserError(f"a column is called {taken[0]}, a name that is reserved", where=where, cure="rename it")
 
 
 def require_id(name: str, dtype: pl.DataType, where: str) -> None:

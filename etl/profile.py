@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from etl.fitted import Fitted
@@ -17,8 +16,6 @@ from etl.ops.categorify import OOV, Categorify
 TOP = 10
 BINS = 24
 """Largest number of bins of a number's histogram, from its 1 % to its 99 % quantile."""
-BINS = 24
-"""Of a histogram, between the first and the last of the quantiles."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TYPES: dict[str, Any] = {
     "name": pl.String,
@@ -31,7 +28,6 @@ TYPES: dict[str, Any] = {
     "mean": pl.Float64,
     "sampled": pl.Int64,
     "quantiles": pl.List(pl.Float64),
-    "histogram": pl.List(pl.Int64),
     "histogram": pl.List(pl.Int64),
     "top_values": pl.List(pl.String),
     "top_counts": pl.List(pl.Int64),
@@ -59,8 +55,8 @@ def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
     summary, full = seen.columns[values.name], values.drop_nulls()
     whole = len(values) == seen.rows
     # Ties by value, so that the same rows always give the same table.
-    counts = full.value_counts(name="n").sort(["n", values.name], descending=[True, False]).head(TOP)
-    quantiles = [full.quantile(q, "linear") for q in QUANTILES] if values.dtype.is_numeric() and len(full) else []
+    counts = full.alias("value").value_counts(name="n").sort(["n", "value"], descending=[True, False]).head(TOP)
+    numeric = values.dtype.is_numeric()
     return {
         "name": values.name,
         "dtype": str(values.dtype),
@@ -71,19 +67,11 @@ def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
         "high": _text(summary.high),
         "mean": _rounded(summary.mean),
         "sampled": len(values),
-        "quantiles": quantiles,
-        "histogram": _histogram(full, quantiles[0], quantiles[-1]) if quantiles else [],
+        "quantiles": [full.quantile(q, "linear") for q in QUANTILES] if numeric and len(full) else [],
         "histogram": _histogram(full) if numeric else [],
-        "top_values": plain(counts[values.name].to_list()),
+        "top_values": plain(counts["value"].to_list()),
         "top_counts": counts["n"].to_list(),
     }
-
-
-def _histogram(values: pl.Series, low: float, high: float) -> list[int]:
-    """Rows in each of BINS equal bins; what lies beyond an end counts in the last bin there."""
-    numbers = values.cast(pl.Float64).clip(low, high).to_numpy()
-    counts, _ = np.histogram(numbers, bins=BINS, range=(low, high))
-    return [int(count) for count in counts]
 
 
 def _rounded(mean: float | None) -> float | None:

@@ -16,7 +16,7 @@ WHOLE_ROWS = 250_000
 """A profile is made of all rows up to this many."""
 PROFILE_ROWS = 50_000
 """A profile of more rows is made of about this many."""
-_HASH = "__hash__"
+_HASH, _GOLDEN, _PROFILE = "__hash__", "__golden__", "__profile__"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,6 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, rows: int, 
     # Hashes that are equal are told apart by ROW, so the rows themselves are matched.
     golden = pl.col(ROW).is_in(picked.implode())
     profile = pl.lit(value=True) if rows <= WHOLE_ROWS else pl.col(_HASH) < below(PROFILE_ROWS / rows)
-    asked = hashed.select(ROW, golden.alias("golden"), profile.alias("profile"), *columns)
-    found = asked.filter(pl.col("golden") | pl.col("profile")).collect(engine="streaming").sort(ROW)
-    return Samples(found.filter("golden").select(columns), found.filter("profile").select(columns))
+    asked = hashed.select(ROW, golden.alias(_GOLDEN), profile.alias(_PROFILE), *columns)
+    found = asked.filter(pl.col(_GOLDEN) | pl.col(_PROFILE)).collect(engine="streaming").sort(ROW)
+    return Samples(found.filter(_GOLDEN).select(columns), found.filter(_PROFILE).select(columns))

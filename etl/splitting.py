@@ -31,6 +31,7 @@ from etl.splits import (
 Assign = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Adds the column SPLIT to a frame that has ROW, TIME and the role columns."""
 _ROUNDING = 1e-9
+_PLACE, _COUNT = "__place__", "__count__"
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ def _time(spec: TimeSplit, rows: Rows) -> Assign:
 
 def _user_time(spec: UserTimeSplit, rows: Rows) -> Assign:
     def last(share: float) -> pl.Expr:
-        return (pl.col("n") * share + _ROUNDING).floor().cast(pl.Int64)
+        return (pl.col(_COUNT) * share + _ROUNDING).floor().cast(pl.Int64)
 
     return _by_user(rows, last(spec.valid + spec.test), last(spec.test))
 
 
 def _leave_last_out(_: LeaveLastOutSplit, rows: Rows) -> Assign:
     def last(count: int) -> pl.Expr:
-        return pl.when(pl.col("n") >= 3).then(count).otherwise(0)
+        return pl.when(pl.col(_COUNT) >= 3).then(count).otherwise(0)
 
     return _by_user(rows, last(2), last(1))
 
@@ -120,10 +121,10 @@ def _user_cuts(events: pl.DataFrame, user: str, both: pl.Expr, test: pl.Expr) ->
     """One row a user: TIME and ROW at which its validation and its test rows start, null where there are none."""
     ordered = events.sort(user, TIME, ROW)
     place = pl.int_range(pl.len()).over(user)
-    counted = ordered.with_columns(place=place, n=pl.len().over(user).cast(pl.Int64))
+    counted = ordered.with_columns(place.alias(_PLACE), pl.len().over(user).cast(pl.Int64).alias(_COUNT))
     cuts = ordered.select(user).unique(maintain_order=True)
     for side, count in (("valid", both), ("test", test)):
-        starts = counted.filter(pl.col("place") == pl.col("n") - count)
+        starts = counted.filter(pl.col(_PLACE) == pl.col(_COUNT) - count)
         names = {TIME: f"{TIME}{side}", ROW: f"{ROW}{side}"}
         cuts = cuts.join(starts.select(user, **{new: old for old, new in names.items()}), on=user, how="left")
     return cuts

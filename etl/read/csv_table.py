@@ -13,6 +13,7 @@ import polars as pl
 import polars.exceptions as pe
 
 from core.errors import UserError
+from etl.checks import require_names
 
 QUICK_LOOK = 10_000
 """Rows that tell the types at first; where later values contradict them, every row is looked at."""
@@ -144,9 +145,7 @@ def open_csv(
 
 
 def _check_names(path: Path, names: tuple[str, ...], expected: tuple[str, ...], first: Path) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"two columns are called {twice[0]}", where=f"{path}:1", cure="rename one of them")
+    require_names(names, f"{path}:1")
     if names != expected:
         odd = next((name for name in [*expected, *names] if (name in expected) != (name in names)), names[0])
         raise UserError(

@@ -10,6 +10,7 @@ import polars as pl
 import polars.exceptions as pe
 
 from core.errors import UserError
+from etl.checks import require_names
 from etl.engines.failures import brief
 
 
@@ -36,9 +37,7 @@ def _schema(path: Path) -> dict[str, pl.DataType]:
             where=str(path),
             cure="it may have been cut short: copy or write it again",
         ) from None
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"two columns are called {twice[0]}", where=str(path), cure="rename one of them")
+    require_names(names, str(path))
     try:
         return dict(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
     except pe.PolarsError as error:

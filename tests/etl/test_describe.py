@@ -37,8 +37,6 @@ def test_look_and_profile_of_known_columns() -> None:
     told = profile(frame.drop(ROW).collect(), seen, {"test": {"s": 0.25}}).rows_by_key("name", named=True, unique=True)
     assert told["x"]["mean"] == 3.0
     assert told["x"]["quantiles"][3] == 3.0
-    assert sum(told["x"]["histogram"]) == 5
-    assert told["x"]["histogram"][0] == told["x"]["histogram"][-1] == 1
     assert told["s"]["histogram"] == []
     assert (told["x"]["low"], told["x"]["high"], told["x"]["distinct"]) == ("1", "5", 5)
     assert told["s"]["top_values"] == ["a", "b", "c"], "ties by value"

@@ -141,6 +141,26 @@ def test_csv_and_parquet_give_the_same_data_set(desk: Desk) -> None:
     assert hash_tree(one.path) == hash_tree(two.path)
 
 
+def test_columns_may_be_called_anything(desk: Desk) -> None:
+    """Names that the code uses for itself along the way."""
+    one = desk.prepare()
+    odd = {"user_id": "n", "item_id": "place", "stamp": "len", "device": "golden", "rating": "value"}
+    desk.sources["interactions"] = {"path": desk.write("o.parquet", log().rename(odd))}
+    desk.sources["users"] = {"path": desk.write("ou.parquet", users().rename({"user_id": "n", "city": "rows"}))}
+    desk.sources["items"] = {"path": desk.write("oi.parquet", items().rename({"item_id": "place", "price": "last"}))}
+    desk.sources["roles"] = {"user": "n", "item": "place", "time": "len"}
+    desk.spec["target"]["column"] = "value"
+    categories = {"columns": ["n", "place", "rows"], "ops": ["categorify"]}
+    numbers = {"columns": ["age", "last"], "ops": ["fill_median", "log", "normalize"]}
+    for split in ("random", "time", "leave_last_out", desk.spec["split"]):
+        desk.spec |= {"split": split, "features": [categories, numbers]}
+        two = desk.prepare()
+    back = {"n": "user_id", "place": "item_id", "rows": "city", "last": "price"}
+    for split in SPLITS:
+        assert_frame_equal(rows(two, split).rename(back), rows(one, split))
+    assert pl.read_parquet(two.interactions_file).equals(pl.read_parquet(one.interactions_file))
+
+
 def test_several_files_are_one_table(desk: Desk) -> None:
     one = desk.prepare()
     (desk.path / "parts").mkdir()

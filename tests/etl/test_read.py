@@ -75,6 +75,10 @@ def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
     assert read(tmp_path / "a.csv", b"\xef\xbb\xbfx,y\r\n1,b\r\n").rows() == [(0, 1, "b")]
 
 
+def test_an_index_without_a_name_as_pandas_writes_it(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.csv", ",x\n0,5\n1,6\n")["x"].to_list() == [5, 6]
+
+
 def test_gzip(tmp_path: Path) -> None:
     assert read(tmp_path / "a.csv.gz", gzip.compress(b"x,y\n1,2\n")).rows() == [(0, 1, 2)]
 

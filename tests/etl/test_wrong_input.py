@@ -164,6 +164,13 @@ def test_duplicate_names_in_parquet(flat: Desk) -> None:
     refused(flat, "twice.parquet: two columns are called a")
 
 
+def test_reserved_names(flat: Desk) -> None:
+    give(flat, "a,__row__,click\n1,2,0\n", "row.csv")
+    refused(flat, "row.csv:1: a column is called __row__, a name that is reserved")
+    give(flat, pl.DataFrame({"__split__": [1]}))
+    refused(flat, "odd.parquet: a column is called __split__")
+
+
 BROKEN = {
     "too many fields": ("a,b,click\n1,x,0\n2,y,1,9\n3,z,0\n", ":3: this line has 4 fields"),
     "too few fields": ("a,b,click\n1,x,0\n2\n3,z,0\n", ":3: this line has 1 fields"),
