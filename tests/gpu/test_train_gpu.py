@@ -1,0 +1,111 @@
+"""Rankers on CUDA: the same batches, the same weights to a stated tolerance, the same bits twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.dataset import USER_INDEX
+from core.files import hash_tree
+from tests.train.synthetic import Planted, write_planted
+from train.batch import Batch, Features
+from train.loader import Loader
+from train.metrics.classification import auc
+from train.models import RANKERS
+from train.optim.mover import Mover
+from train.predict import predict
+from train.ranker import load_ranker, train_ranker
+from train.read_cudf import has_cudf
+from train.spec import RankerSpec
+
+pytestmark = pytest.mark.gpu
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+LOGIT_TOLERANCE = 0.02
+"""Largest difference of a logit after three epochs on either device; both multiply in float32."""
+AUC_TOLERANCE = 0.002
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    return write_planted(Path(tmp_path_factory.mktemp("planted")) / "data", rows=20_000, users=200, items=80)
+
+
+def _spec(kind: str) -> RankerSpec:
+    small = {"logistic": {}, "dlrm": {"embedding_dim": 8}, "dcn_v2": {"embedding_dim": 8, "hidden": [64]}}
+    sizes = small.get(kind, {"embedding_dim": 8, "hidden": [64]})
+    return RankerSpec.model_validate({"model": {"kind": kind, **sizes}, "epochs": 3, "batch_size": 512})
+
+
+def _scores(planted: Planted, directory: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    ranker = load_ranker(directory)
+    return predict(ranker.module, Loader(planted.dataset.files("test"), ranker.features, 1000))
+
+
+@pytest.mark.parametrize("kind", sorted(RANKERS))
+def test_both_devices_learn_the_same(planted: Planted, tmp_path: Path, kind: str) -> None:
+    scores = []
+    for device in (CPU, CUDA):
+        train_ranker(planted.dataset, _spec(kind), tmp_path / device.type, seed=1, device=device)
+        logit_N, target_N = _scores(planted, tmp_path / device.type)
+        scores.append((logit_N, auc(logit_N, target_N)))
+    (cpu_N, cpu_auc), (cuda_N, cuda_auc) = scores
+    assert abs(cpu_auc - cuda_auc) <= AUC_TOLERANCE
+    assert (cpu_N - cuda_N).abs().max() <= LOGIT_TOLERANCE
+
+
+def test_one_device_gives_the_same_bits_twice(planted: Planted, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        train_ranker(planted.dataset, _spec("dlrm"), tmp_path / name, seed=1, device=CUDA)
+    assert hash_tree(tmp_path / "first") == hash_tree(tmp_path / "second")
+
+
+def test_a_run_killed_on_the_gpu_ends_the_same(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = _spec("dlrm").model_copy(update={"checkpoint_seconds": 0.0})
+    train_ranker(planted.dataset, spec, tmp_path / "whole", seed=1, device=CUDA)
+    original, calls = Mover.step, iter(range(10**6))
+
+    def fatal(self: Mover, step: int) -> None:
+        if next(calls) == 40:
+            raise KeyboardInterrupt
+        original(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mover, "step", fatal)
+        with pytest.raises(KeyboardInterrupt):
+            train_ranker(planted.dataset, spec, tmp_path / "killed", seed=1, device=CUDA)
+    train_ranker(planted.dataset, spec, tmp_path / "killed", seed=1, device=CUDA)
+    assert hash_tree(tmp_path / "killed") == hash_tree(tmp_path / "whole")
+
+
+def _batches(planted: Planted, device: torch.device) -> list[Batch]:
+    features = Features.of(planted.dataset.schema())
+    files = planted.dataset.files("train")
+    loader = Loader(files, features, 256, shuffle=True, seed=4, extra=(USER_INDEX,), block_rows=3000, device=device)
+    return list(loader.epoch(1, 3))
+
+
+def _assert_same_batches(planted: Planted) -> None:
+    cpu, cuda = _batches(planted, CPU), _batches(planted, CUDA)
+    assert len(cpu) == len(cuda)
+    for ours, theirs in zip(cpu, cuda, strict=True):
+        assert theirs.ids_BF.is_cuda
+        assert torch.equal(ours.ids_BF, theirs.ids_BF.cpu())
+        assert torch.equal(ours.dense_BD, theirs.dense_BD.cpu())
+        assert torch.equal(ours.target_B, theirs.target_B.cpu())
+        assert torch.equal(ours.extra[USER_INDEX], theirs.extra[USER_INDEX].cpu())
+
+
+def test_the_loader_gives_the_same_batches_through_pinned_memory(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.loader.has_cudf", lambda: False)
+    _assert_same_batches(planted)
+
+
+@pytest.mark.skipif(not has_cudf(), reason="cuDF is not installed")
+def test_the_loader_gives_the_same_batches_through_cudf(planted: Planted) -> None:
+    _assert_same_batches(planted)
