@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.run import SMOKE, Outcome, gyrfalcon, leftovers, started
+
+KILLS = int(os.environ.get("GYRFALCON_KILLS", "2"))
+"""Random moments to try: a few by default, 20 for a release (`GYRFALCON_KILLS=20`)."""
 
 
 def kill_and_finish(runs: Path, moments: list[float]) -> None:
@@ -35,7 +39,7 @@ def test_a_run_killed_three_times_ends_the_same(first_run: tuple[Path, Outcome],
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(KILLS))
 def test_a_run_killed_at_a_random_moment_ends_the_same(
     first_run: tuple[Path, Outcome], tmp_path: Path, seed: int
 ) -> None:
