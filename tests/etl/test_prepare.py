@@ -195,12 +195,12 @@ prepare(Sources(interactions={{"path": sys.argv[1]}}, roles=roles), spec, Path(s
 
 @pytest.mark.parametrize("by", ["random", "user_time", "time"])
 def test_the_bytes_do_not_depend_on_the_number_of_threads(by: str, tmp_path: Path) -> None:
-    """150,000 rows: enough for Polars to cut them differently for each number of threads."""
-    rows_ = 150_000
+    """200,000 rows and as many items: enough for Polars to cut both differently for each number of threads."""
+    rows_ = 200_000
     numbers = pl.DataFrame({"n": range(rows_)})
     frame = numbers.select(
         user=pl.col("n").hash(1) % 5000,
-        item=pl.col("n").hash(2) % 90_000,
+        item=pl.col("n").hash(2) % 2**40,
         x=(pl.col("n").hash(3) % 1_000_003) / 7,
         when=pl.col("n").hash(4) % 100_000,
         click=(pl.col("n").hash(5) % 4 == 0).cast(pl.Int8),
