@@ -171,6 +171,12 @@ def test_blocks_hold_every_row_group_once(sizes: list[int], seed: int | None, ep
         assert order is None if seed is None else sorted(order) == list(range(block.rows))
 
 
+def test_blocks_of_one_epoch_have_orders_of_their_own() -> None:
+    shuffle = Shuffle(seed=1)
+    first, second = shuffle.blocks([RowGroup(0, 0, 50), RowGroup(0, 1, 50)], block_rows=50)
+    assert shuffle.order(first).tolist() != shuffle.order(second).tolist()
+
+
 def _broken(tmp_path: Path, **columns: pl.Series) -> list[Path]:
     path = tmp_path / "part-00000.parquet"
     _frame(50).with_columns(**columns).write_parquet(path)
