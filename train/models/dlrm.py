@@ -39,9 +39,7 @@ class DlrmSpec(RankerModel):
     def build(self, features: Features) -> nn.Module:
         """Make the module; works with any features but none."""
         require_features(features)
-        return Dlrm(
-            features, width=self.embedding_dim, bottom=self.bottom, top=self.top, dropout=self.dropout
-        )
+        return Dlrm(features, width=self.embedding_dim, bottom=self.bottom, top=self.top, dropout=self.dropout)
 
 
 class Dlrm(nn.Module):
