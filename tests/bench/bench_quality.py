@@ -28,8 +28,18 @@ def metrics(config: str, folder: Path, seed: int, overrides: Sequence[str]) -> d
     """Run a config up to its evaluation."""
     settings = [argument for text in (f"seed={seed}", *overrides) for argument in ("--set", text)]
     command = [
-        sys.executable, "-m", "pipeline.cli", "run", str(ROOT / "configs" / config),
-        "--until", "evaluate", "--device", "cpu", "--runs-dir", str(folder), *settings,
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "run",
+        str(ROOT / "configs" / config),
+        "--until",
+        "evaluate",
+        "--device",
+        "cpu",
+        "--runs-dir",
+        str(folder),
+        *settings,
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}

@@ -61,11 +61,21 @@ def limits() -> list[Row]:
     """What the device reaches on a plain copy and a plain matrix product."""
     a = torch.randn(8192, 8192, device=CUDA)
     rows = [{"limit": "copy within device memory", "value": copy_rate() / 1e9, "unit": "GB/s"}]
-    for name, dtype, precision in (("fp32", torch.float32, "highest"), ("tf32", torch.float32, "high"), ("bf16", torch.bfloat16, "high")):
+    for name, dtype, precision in (
+        ("fp32", torch.float32, "highest"),
+        ("tf32", torch.float32, "high"),
+        ("bf16", torch.bfloat16, "high"),
+    ):
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(precision)
         b = a.to(dtype)
-        rows.append({"limit": f"matrix product {name}", "value": 2 * 8192**3 / seconds(lambda b=b: b @ b) / 1e12, "unit": "TFLOP/s"})
+        rows.append(
+            {
+                "limit": f"matrix product {name}",
+                "value": 2 * 8192**3 / seconds(lambda b=b: b @ b) / 1e12,
+                "unit": "TFLOP/s",
+            }
+        )
         torch.set_float32_matmul_precision(before)
     return rows
 
@@ -91,9 +101,21 @@ def embedding() -> list[Row]:
             table(batch.ids_BF).sum().backward()
             mover.step(0)
 
-        for name, step, moved in (("lookup", look, 2 * looked), ("lookup + backward + row-wise Adagrad", train, 8 * looked)):
+        for name, step, moved in (
+            ("lookup", look, 2 * looked),
+            ("lookup + backward + row-wise Adagrad", train, 8 * looked),
+        ):
             took = seconds(step)
-            rows.append({"step": name, "batch": size, "ms": took * 1e3, "rows/s": size / took, "GB/s": moved / took / 1e9, "share of copy rate": moved / took / limit})
+            rows.append(
+                {
+                    "step": name,
+                    "batch": size,
+                    "ms": took * 1e3,
+                    "rows/s": size / took,
+                    "GB/s": moved / took / 1e9,
+                    "share of copy rate": moved / took / limit,
+                }
+            )
     return rows
 
 
@@ -120,7 +142,9 @@ def training() -> list[Row]:
 
                 took = seconds(step)
                 name = "fp32" if precision == "highest" else "tf32"
-                rows.append({"model": kind, "precision": name, "batch": size, "ms": took * 1e3, "samples/s": size / took})
+                rows.append(
+                    {"model": kind, "precision": name, "batch": size, "ms": took * 1e3, "samples/s": size / took}
+                )
     torch.set_float32_matmul_precision("highest")
     return rows
 
@@ -182,15 +206,20 @@ def prepare_criteo(folder: Path, engine: str) -> float:
 
     numbers = [f"I{number}" for number in range(1, 14)]
     ids = [f"C{number}" for number in range(1, 27)]
-    spec = EtlSpec.model_validate({
-        "engine": engine,
-        "target": {"column": "label"},
-        "split": {"by": "random", "valid": 0.1, "test": 0.1},
-        "features": [
-            {"columns": numbers, "ops": [{"fill_missing": {"fill_val": 0}}, {"clip": {"min": 0}}, "log", "normalize"]},
-            {"columns": ids, "ops": ["categorify"]},
-        ],
-    })
+    spec = EtlSpec.model_validate(
+        {
+            "engine": engine,
+            "target": {"column": "label"},
+            "split": {"by": "random", "valid": 0.1, "test": 0.1},
+            "features": [
+                {
+                    "columns": numbers,
+                    "ops": [{"fill_missing": {"fill_val": 0}}, {"clip": {"min": 0}}, "log", "normalize"],
+                },
+                {"columns": ids, "ops": ["categorify"]},
+            ],
+        }
+    )
     sources = Sources.model_validate({"interactions": {"path": str(folder / "raw" / "part-*.parquet")}})
     spent = 0.0
     for turn in range(1 if engine == "cpu" else 2):

@@ -56,17 +56,22 @@ def rows(count: int = 20_000) -> pl.DataFrame:
     """Rows with nulls, ties, unicode and empty strings."""
     rng = np.random.default_rng(5)
     cities = np.array(["Oslo", "Zürich", "東京", "", "São Paulo", *(f"town {n}" for n in range(500))])
-    frame = pl.DataFrame({
-        "user": rng.integers(0, 300, count),
-        "item": (rng.zipf(1.3, count) % 5000).astype(np.int64) * 1_000_003 - 2**40,
-        "city": cities[rng.zipf(1.2, count) % len(cities)],
-        "age": rng.integers(1, 90, count),
-        "price": rng.lognormal(2, 1.5, count),
-        "when": rng.integers(1_600_000_000, 1_700_000_000, count),
-        "label": rng.integers(0, 2, count),
-    })
+    frame = pl.DataFrame(
+        {
+            "user": rng.integers(0, 300, count),
+            "item": (rng.zipf(1.3, count) % 5000).astype(np.int64) * 1_000_003 - 2**40,
+            "city": cities[rng.zipf(1.2, count) % len(cities)],
+            "age": rng.integers(1, 90, count),
+            "price": rng.lognormal(2, 1.5, count),
+            "when": rng.integers(1_600_000_000, 1_700_000_000, count),
+            "label": rng.integers(0, 2, count),
+        }
+    )
     gone = rng.random((count, 4)) < 0.07
-    nulled = [pl.when(pl.Series(gone[:, at])).then(None).otherwise(pl.col(name)).alias(name) for at, name in enumerate(["item", "city", "age", "price"])]
+    nulled = [
+        pl.when(pl.Series(gone[:, at])).then(None).otherwise(pl.col(name)).alias(name)
+        for at, name in enumerate(["item", "city", "age", "price"])
+    ]
     return frame.with_columns(nulled)
 
 
@@ -105,15 +110,17 @@ def test_the_whole_stage_is_equal_on_both_engines(split: str, tmp_path: Path) ->
     )
     made = {}
     for engine in ("cpu", "cudf"):
-        spec = EtlSpec.model_validate({
-            "engine": engine,
-            "target": {"column": "label"},
-            "split": split,
-            "features": [
-                {"columns": ["user", "item", "city"], "ops": ["categorify"]},
-                {"columns": ["age", "price"], "ops": ["fill_median", "log", "normalize"]},
-            ],
-        })
+        spec = EtlSpec.model_validate(
+            {
+                "engine": engine,
+                "target": {"column": "label"},
+                "split": split,
+                "features": [
+                    {"columns": ["user", "item", "city"], "ops": ["categorify"]},
+                    {"columns": ["age", "price"], "ops": ["fill_median", "log", "normalize"]},
+                ],
+            }
+        )
         out = tmp_path / engine
         out.mkdir()
         prepare(sources, spec, out, seed=3)

@@ -31,7 +31,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for device in ("cpu", "cuda"):
         gyrfalcon(
-            "run", str(ROOT / "configs" / "smoke.yaml"), "--device", device, "--runs-dir", str(folder / device),
+            "run",
+            str(ROOT / "configs" / "smoke.yaml"),
+            "--device",
+            device,
+            "--runs-dir",
+            str(folder / device),
             cache=folder / "cache",
         )
     return folder

@@ -12,19 +12,22 @@ from core.files import hash_tree
 from tests.train.synthetic import Planted, write_planted
 from train.batch import Batch, Features
 from train.loader import Loader
+from train.losses import binary_cross_entropy
 from train.metrics.classification import auc
 from train.models import RANKERS
 from train.optim.mover import Mover
 from train.predict import predict
 from train.ranker import load_ranker, train_ranker
 from train.read_cudf import has_cudf
-from train.spec import RankerSpec
+from train.spec import OptimizerSpec, RankerSpec
 
 pytestmark = pytest.mark.gpu
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-LOGIT_TOLERANCE = 0.02
-"""Largest difference of a logit after three epochs on either device; both multiply in float32."""
-AUC_TOLERANCE = 0.002
+LOGIT_TOLERANCE = 1e-3
+"""Largest difference of a logit after FEW steps on either device; both multiply in float32, in another order."""
+FEW = 5
+AUC_TOLERANCE = 0.005
+"""Of a whole training: by then the paths have drifted apart (a DLRM's logits by up to 0.2 after three epochs)."""
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +47,31 @@ def _scores(planted: Planted, directory: Path) -> tuple[torch.Tensor, torch.Tens
 
 
 @pytest.mark.parametrize("kind", sorted(RANKERS))
-def test_both_devices_learn_the_same(planted: Planted, tmp_path: Path, kind: str) -> None:
-    scores = []
+def test_a_few_steps_move_both_devices_alike(planted: Planted, kind: str) -> None:
+    features = Features.of(planted.dataset.schema())
+    batches = list(Loader(planted.dataset.files("train"), features, 512, shuffle=True, seed=4))[:FEW]
+    logits = {}
+    for device in (CPU, CUDA):
+        torch.manual_seed(5)
+        module = _spec(kind).model.build(features).to(device)
+        mover = Mover(module, OptimizerSpec(), steps=FEW)
+        for step, batch in enumerate(batches):
+            here = batch.to(device)
+            assert here.target_B is not None
+            binary_cross_entropy(module(here), here.target_B).backward()
+            mover.step(step)
+        with torch.no_grad():
+            logits[device.type] = module.eval()(batches[0].to(device)).cpu()
+    assert (logits["cpu"] - logits["cuda"]).abs().max() <= LOGIT_TOLERANCE
+
+
+@pytest.mark.parametrize("kind", sorted(RANKERS))
+def test_both_devices_learn_as_well(planted: Planted, tmp_path: Path, kind: str) -> None:
+    found = []
     for device in (CPU, CUDA):
         train_ranker(planted.dataset, _spec(kind), tmp_path / device.type, seed=1, device=device)
-        logit_N, target_N = _scores(planted, tmp_path / device.type)
-        scores.append((logit_N, auc(logit_N, target_N)))
-    (cpu_N, cpu_auc), (cuda_N, cuda_auc) = scores
-    assert abs(cpu_auc - cuda_auc) <= AUC_TOLERANCE
-    assert (cpu_N - cuda_N).abs().max() <= LOGIT_TOLERANCE
+        found.append(auc(*_scores(planted, tmp_path / device.type)))
+    assert found[1] == pytest.approx(found[0], abs=AUC_TOLERANCE)
 
 
 def test_one_device_gives_the_same_bits_twice(planted: Planted, tmp_path: Path) -> None:
