@@ -59,9 +59,7 @@ def _retriever_figures(
 
 def _protocol(spec: EvaluateSpec, interactions: Interactions) -> list[str]:
     """What the figures of a candidate generator mean: without it they mean nothing."""
-    seen = (
-        "Items that the user met in an earlier split, liked or not, are left out of lists and are not to be found."
-    )
+    seen = "Items that the user met in an earlier split, liked or not, are left out of lists and are not to be found."
     if not spec.mask_seen:
         seen = "Items that the user met in an earlier split stay in the list (mask_seen: false)."
     lengths = ", ".join(str(k) for k in sorted(set(spec.k)))
