@@ -45,6 +45,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[st
             with phases("read") as phase:
                 data = label(sources, spec, workplace, engine, seed)
                 phase.rows = data.seen.rows
+            engine.expect(data.seen.rows, len(data.frame.collect_schema()))
             with phases("fit") as phase:
                 fitted = _fit(data, spec, engine)
                 phase.rows = data.rows["train"]

@@ -49,6 +49,9 @@ class Engine(abc.ABC):
     ticks: bool = False
     rounds: int = 1
 
+    def expect(self, rows: int, columns: int) -> None:  # noqa: B027 - most engines have nothing to choose
+        """Hear how large the data are that the next plans read; an engine may choose by it how to run them."""
+
     @abc.abstractmethod
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """Compute frames; those that run together share their scans.

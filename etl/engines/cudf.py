@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -17,6 +17,19 @@ from etl.engines.failures import translated
 
 INSTALL = "install the GPU extra (`pip install 'gyrfalcon[gpu]' -c requirements/gpu.txt`) or set `etl.engine: cpu`"
 CURE = "run this plan with `etl.engine: cpu`"
+
+Executor = Literal["streaming", "in-memory"]
+BYTES_A_VALUE = 16
+"""An estimate: a value as it is read, and once more as it is written."""
+SHARE = 0.5
+"""Of the free device memory, for the data; plans need as much again for what lies between."""
+
+
+def free_memory() -> int:
+    """Bytes that are free on the device."""
+    from rmm.mr import available_device_memory
+
+    return int(available_device_memory()[0])
 
 
 def require_gpu(engine: str, *packages: str) -> None:
@@ -43,10 +56,20 @@ class CudfEngine(Engine):
 
     def __init__(self) -> None:
         require_gpu(self.name, "cudf_polars")
+        self._executor: Executor = "streaming"
+
+    def expect(self, rows: int, columns: int) -> None:
+        """Run plans in memory when all their data fit there; they stream, partition by partition, when not.
+
+        The streaming executor takes about half a second to start, and a fit has a plan for each vocabulary:
+        28 plans over 4 million rows took 14 s streaming and 1.7 s in memory on an H100.
+        """
+        needed = rows * columns * BYTES_A_VALUE
+        self._executor = "in-memory" if needed <= SHARE * free_memory() else "streaming"
 
     def polars_engine(self) -> Any:
         """What `collect` and `sink_parquet` of Polars take as `engine`."""
-        return pl.GPUEngine(executor="streaming", raise_on_fail=True)
+        return pl.GPUEngine(executor=self._executor, raise_on_fail=True)
 
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """See `Engine.collect`. The GPU engine takes one plan at a time."""

@@ -54,6 +54,9 @@ class DaskCudaEngine(CudfEngine):
         options = {"raise_on_fail": True, "hardware_binding": HardwareBindingPolicy(enabled=False)}
         return self._held.enter_context(DaskEngine(dask_client=client, engine_options=options))
 
+    def expect(self, rows: int, columns: int) -> None:
+        """Nothing to choose: the cluster streams, and its engine is started once."""
+
     def polars_engine(self) -> Any:
         """See `CudfEngine.polars_engine`."""
         return self._engine

@@ -141,3 +141,12 @@ def test_parts_of_a_gpu_sink_are_numbered(tmp_path: Path) -> None:
     found = sorted(tmp_path.iterdir())
     assert [path.name for path in found] == [f"part-0000{n}.parquet" for n in range(3)]
     assert [pl.read_parquet(path)["x"].item() for path in found] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("rows", "executor"), [(1_000, "in-memory"), (10**9, "streaming")])
+def test_cudf_streams_what_does_not_fit(rows: int, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cudf, "require_gpu", lambda *_: None)
+    monkeypatch.setattr(cudf, "free_memory", lambda: 80 << 30)
+    engine = cudf.CudfEngine()
+    engine.expect(rows, 40)
+    assert engine.polars_engine().config["executor"] == executor
