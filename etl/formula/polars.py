@@ -32,6 +32,16 @@ def to_polars(tree: Tree, columns: Mapping[str, pl.Expr]) -> pl.Expr:
     return FUNCTIONS[tree.function](*arguments).cast(pl.Float64).fill_nan(None)
 
 
+def _divide(x: Expr, y: Expr) -> Expr:
+    """x / y, correctly rounded, as every other engine gives it.
+
+    Polars divides a column by a constant through the constant's reciprocal, which makes 49 / 49 a little less
+    than 1 and 49 // 49 zero. A constant becomes a column, by which it divides as it should, when it is added to one.
+    """
+    zero = x.is_null().cast(pl.Float64) * 0.0
+    return x / (y + zero)
+
+
 def _truth(x: Expr) -> Expr:
     return (x != 0.0).cast(pl.Float64)
 
@@ -57,9 +67,9 @@ FUNCTIONS: dict[str, Callable[..., Expr]] = {
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,
     "mul": lambda x, y: x * y,
-    "div": lambda x, y: x / y,
-    "floordiv": lambda x, y: (x / y).floor(),
-    "mod": lambda x, y: x - (x / y).floor() * y,
+    "div": _divide,
+    "floordiv": lambda x, y: _divide(x, y).floor(),
+    "mod": lambda x, y: x - _divide(x, y).floor() * y,
     "pow": lambda x, y: _both(x, y, x**y),
     "neg": lambda x: -x,
     "not": lambda x: 1.0 - _truth(x),

@@ -221,6 +221,14 @@ class TestColumns:
         assert schema["same"].tags == {Tag.USER, Tag.CONTINUOUS}
         assert schema["mixed"].tags == {Tag.CONTINUOUS}
 
+    @pytest.mark.parametrize("divisor", [3, 49, 98, 103])
+    def test_division_by_a_constant_is_not_by_its_reciprocal(self, divisor):
+        frame = pl.DataFrame({"x": [float(divisor), 2.0 * divisor, None]})
+        nodes = [["x"] >> Formula(f"x {sign} {divisor}", name) for sign, name in (("//", "whole"), ("%", "rest"))]
+        found = Workflow(*nodes).fit(frame).transform(frame).collect()
+        assert found["whole"].to_list() == [1.0, 2.0, None]
+        assert found["rest"].to_list() == [0.0, 0.0, None]
+
     def test_lambda_takes_what_polars_gives(self):
         frame = pl.DataFrame({"x": ["Ann Lee", None]})
         node = ["x"] >> LambdaOp(lambda x: x.str.slice(0, 3)) >> Categorify()
