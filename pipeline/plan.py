@@ -94,6 +94,10 @@ def data_hash(context: Context, cache: HashCache) -> str:
     return hash_json(tables)
 
 
+SOURCES = frozenset({".py", ".j2"})
+"""Files of a package that decide what it does: code, and templates of the report."""
+
+
 @functools.cache
 def code_hash(packages: tuple[str, ...]) -> str:
     """One hash of the source of some of our packages: changed code makes a stage run again."""
@@ -101,8 +105,9 @@ def code_hash(packages: tuple[str, ...]) -> str:
     for package in packages:
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():
-            for file in sorted(Path(folder).rglob("*.py")):
-                hashes[f"{package}/{file.relative_to(folder).as_posix()}"] = hash_bytes(file.read_bytes())
+            for file in sorted(Path(folder).rglob("*")):
+                if file.suffix in SOURCES:
+                    hashes[f"{package}/{file.relative_to(folder).as_posix()}"] = hash_bytes(file.read_bytes())
     return digest(hashes)
 
 

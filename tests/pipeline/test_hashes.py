@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.files import hash_bytes
 from pipeline import hashes
 from pipeline.hashes import HashCache
+from pipeline.plan import code_hash
 
 
 def settled(path: Path, text: str) -> Path:
@@ -63,3 +64,14 @@ def test_a_broken_cache_is_an_empty_one(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         HashCache(tmp_path / "cache.json").of(tmp_path / "none")
+
+
+def test_a_changed_template_changes_the_hash_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "shown"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "page.j2").write_text("one")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = code_hash.__wrapped__(("shown",))
+    (package / "page.j2").write_text("two")
+    assert code_hash.__wrapped__(("shown",)) != before
