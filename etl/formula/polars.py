@@ -33,7 +33,7 @@ def to_polars(tree: Tree, columns: Mapping[str, pl.Expr]) -> pl.Expr:
 
 
 def _divide(x: Expr, y: Expr) -> Expr:
-    """x / y, correctly rounded, as every other engine gives it.
+    """X / y, correctly rounded, as every other engine gives it.
 
     Polars divides a column by a constant through the constant's reciprocal, which makes 49 / 49 a little less
     than 1 and 49 // 49 zero. A constant becomes a column, by which it divides as it should, when it is added to one.

@@ -31,12 +31,14 @@ start = time.perf_counter()
 logged = {c: pl.col(c).fill_null(0).clip(0).cast(pl.Float64).log1p() for c in numbers}
 counts = [frame.select(c).drop_nulls().group_by(c).len().filter(pl.col("len") >= 6) for c in ids]
 ranked = [count.sort(["len", count.collect_schema().names()[0]], descending=[True, False]) for count in counts]
-moments = frame.select(*[e.mean().alias(c + "m") for c, e in logged.items()], *[e.std().alias(c + "s") for c, e in logged.items()])
+means = [e.mean().alias(c + "m") for c, e in logged.items()]
+moments = frame.select(*means, *[e.std().alias(c + "s") for c, e in logged.items()])
 *vocabularies, moments = pl.collect_all([*ranked, moments], engine="streaming")
 m = moments.row(0, named=True)
+codes = [pl.int_range(3, 3 + len(v), dtype=pl.Int32, eager=True) for v in vocabularies]
 encoded = [
-    pl.col(c).replace_strict(v[c], pl.int_range(3, 3 + len(v), dtype=pl.Int32, eager=True), default=2, return_dtype=pl.Int32)
-    for c, v in zip(ids, vocabularies)
+    pl.col(c).replace_strict(v[c], code, default=2, return_dtype=pl.Int32)
+    for c, v, code in zip(ids, vocabularies, codes)
 ]
 scaled = [((e - m[c + "m"]) / m[c + "s"]).cast(pl.Float32) for c, e in logged.items()]
 frame.with_columns(scaled + encoded).sink_parquet(target, engine="streaming", compression="lz4")
@@ -94,14 +96,13 @@ def show(stages: dict, hand_seconds: float, hand_peak: float) -> None:
     phases = {name: done["seconds"] for name, done in stages["etl"]["figures"]["phases"].items()}
     total, core = sum(phases.values()), phases["fit"] + phases["transform"]
     told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
-    print(f"\n{ROWS:,} Criteo-like rows")
-    print(
-        f"  etl: {total:.1f} s, {ROWS / total:,.0f} rows/s ({told}), peak {stages['etl']['peak_memory_bytes'] / 2**20:,.0f} MiB"
-    )
-    print(
-        f"  by hand in Polars: {hand_seconds:.1f} s, peak {hand_peak:,.0f} MiB; fit + transform take {core / hand_seconds:.2f} of it"
-    )
-    ranker = stages["ranker"]["figures"]
-    print(
-        f"  one epoch of dlrm: {ranker['rows_per_second']:,.0f} rows/s, peak {stages['ranker']['peak_memory_bytes'] / 2**20:,.0f} MiB"
-    )
+    etl, ranker = stages["etl"], stages["ranker"]
+    print(f"  etl: {total:.1f} s, {ROWS / total:,.0f} rows/s, peak {mib(etl)} MiB ({told})")
+    print(f"  by hand in Polars: {hand_seconds:.1f} s, peak {hand_peak:,.0f} MiB")
+    print(f"  fit and transform take {core / hand_seconds:.2f} of the time by hand")
+    print(f"  one epoch of dlrm: {ranker['figures']['rows_per_second']:,.0f} rows/s, peak {mib(ranker)} MiB")
+
+
+def mib(stage: dict) -> str:
+    """Peak memory of a stage."""
+    return f"{stage['peak_memory_bytes'] / 2**20:,.0f}"
