@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,9 +93,17 @@ def _next(run_dir: Path, stages: set[str]) -> Iterator[str]:
         bundle = run_dir / "bundle"
         yield f"bundle   {bundle}"
         items = (bundle / "items.parquet").exists()
-        yield f"next     gyrfalcon {'recommend' if items else 'verify'} {bundle}" + (
+        yield f"next     {_program()} {'recommend' if items else 'verify'} {bundle}" + (
             f" --user {_user(run_dir)}" if items else ""
         )
+
+
+def _program() -> str:
+    """How this program was called, where a shell would not find it by its name (a `.venv` that is not active)."""
+    called = Path(sys.argv[0])
+    if called.name != "gyrfalcon" or shutil.which("gyrfalcon") == str(called):
+        return "gyrfalcon"
+    return os.path.relpath(called) if called.is_absolute() else str(called)
 
 
 def _user(run_dir: Path) -> str:
