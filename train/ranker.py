@@ -8,25 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from core.dataset import Dataset
-from core.errors import UserError
-from core.files import hash_json, read_json, write_json
 from train.batch import Batch, Features
-from train.checkpoint import load_tensors, remove_checkpoint, save_tensors
+from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
 from train.labels import require_two_classes
 from train.loader import Loader
 from train.losses import binary_cross_entropy
 from train.metrics.classification import auc, logloss
+from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.logistic import LogisticSpec
 from train.predict import predict
 from train.spec import OptimizerSpec, RankerSpec
-from train.trainer import Outcome, Plan, Task, fit
+from train.trainer import Plan, Task, fit
 
-VERSION = 1
 VALID_ROWS = 8192
 """Rows of a validation batch."""
 
@@ -96,19 +93,11 @@ def load_ranker(directory: Path) -> Ranker:
     Raises:
         UserError: It is missing, broken, or of a newer version.
     """
-    file = directory / "model.json"
-    value = read_json(file)
-    try:
-        if int(value["version"]) > VERSION:
-            raise UserError(f"the model has version {value['version']}", where=str(file), cure="update gyrfalcon")
-        spec = RankerSpec.model_validate(value["spec"])
-        features = Features(**{name: tuple(column) for name, column in value["features"].items()})
+    with reading(directory, "ranker") as value:
+        spec, features = RankerSpec.model_validate(value["spec"]), features_of(value["features"])
         with seeded(0, torch.device("cpu")):
             module = spec.model.build(features)
-        module.load_state_dict(load_tensors(directory / "model.safetensors"))
-    except (KeyError, TypeError, RuntimeError, ValidationError) as error:
-        cure = "train the model again"
-        raise UserError(f"this is not a trained ranker ({error})", where=str(directory), cure=cure) from None
+        module.load_state_dict(load_tensors(directory / WEIGHTS))
     return Ranker(module.eval(), features, spec)
 
 
@@ -116,8 +105,8 @@ def _train(
     dataset: Dataset, features: Features, spec: RankerSpec, out: Path, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """Train one model into `out`, unless a killed run has already finished it."""
-    run = _identity(dataset, features, spec, seed, device)
-    done = _finished(out, run)
+    run = identity(spec, [features], _hashes(dataset), seed=seed, device=device)
+    done = finished(out, run)
     if done is None:
         done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device)
     remove_checkpoint(out)
@@ -149,7 +138,8 @@ def _train_afresh(
 
         task = Task(module, loss, train, validate)
         outcome = fit(task, _plan(spec, run), out, device=device)
-    return _write(out, module, features, spec, outcome, run=run, seed=seed)
+    description = {"run": run, "seed": seed, "features": asdict(features)}
+    return write_model(out, module, spec, outcome, monitor=spec.monitor, description=description)
 
 
 def _plan(spec: RankerSpec, run: str) -> Plan:
@@ -166,46 +156,7 @@ def _plan(spec: RankerSpec, run: str) -> Plan:
     )
 
 
-def _write(
-    out: Path, module: nn.Module, features: Features, spec: RankerSpec, outcome: Outcome, *, run: str, seed: int
-) -> dict[str, Any]:
-    """Write the model; `model.json` comes last and says that all is there."""
-    figures = {
-        "model": spec.model.kind,
-        "parameters": sum(weight.numel() for weight in module.parameters()),
-        "epochs": len(outcome.history),
-        "best_epoch": outcome.best_epoch,
-    }
-    save_tensors(out / "model.safetensors", module.state_dict())
-    # `epochs` of the figures is a count; here it is the curves.
-    history = {"version": VERSION, "monitor": spec.monitor, **figures, "epochs": list(outcome.history)}
-    write_json(out / "history.json", history)
-    description = {"version": VERSION, "run": run, "seed": seed, "spec": spec.model_dump(mode="json")}
-    write_json(out / "model.json", {**description, "features": asdict(features), **figures})
-    speed = {"rows": outcome.rows, "seconds": outcome.seconds, "arithmetic": outcome.arithmetic}
-    return {**figures, **speed, "rows_per_second": outcome.rows / max(outcome.seconds, 1e-9)}
-
-
-def _finished(out: Path, run: str) -> dict[str, Any] | None:
-    """The figures of a model that this very run has already written."""
-    file = out / "model.json"
-    if not file.exists():
-        return None
-    value = read_json(file)
-    names = ("model", "parameters", "epochs", "best_epoch")
-    return {name: value[name] for name in names} if value.get("run") == run else None
-
-
-def _identity(dataset: Dataset, features: Features, spec: RankerSpec, seed: int, device: torch.device) -> str:
-    """What tells a run from another: settings, data and device."""
+def _hashes(dataset: Dataset) -> dict[str, str]:
+    """Of the files that training reads, as the ETL wrote them down."""
     hashes = dataset.manifest().get("hashes", {})
-    return hash_json(
-        {
-            "version": VERSION,
-            "spec": spec.model_dump(mode="json", exclude={"checkpoint_seconds"}),
-            "features": asdict(features),
-            "data": {name: value for name, value in hashes.items() if name.startswith(("train/", "valid/"))},
-            "seed": seed,
-            "device": device.type,
-        }
-    )
+    return {name: value for name, value in hashes.items() if name.startswith(("train/", "valid/"))}

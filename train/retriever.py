@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from core.dataset import Dataset
 from core.errors import UserError
-from core.files import hash_file, hash_json, read_json, write_json
+from core.files import hash_file
 from train.batch import Batch, Features
-from train.checkpoint import load_tensors, remove_checkpoint, save_tensors
+from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
 from train.holdout import Holdout
+from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.popularity import PopularitySpec
 from train.models.retriever import CountedModel, RetrieverModel, Towers, TrainedModel
 from train.pairs import Interactions, PairLoader, Pairs, Tables, read_interactions, read_tables, side_features, take
 from train.spec import RetrieverSpec
 from train.trainer import Outcome, Plan, Task, fit
 
-VERSION = 1
 ROWS = 8192
 """Entities whose vectors are computed at a time: always as many, so that no setting moves a digit."""
 
@@ -109,8 +108,8 @@ def train_retriever(
     """
     interactions = read_interactions(dataset)
     user, item = side_features(dataset, "user"), side_features(dataset, "item")
-    run = _identity(dataset, (user, item), spec, seed, device)
-    done = _finished(out, run)
+    run = identity(spec, [user, item], _hashes(dataset), seed=seed, device=device)
+    done = finished(out, run, more=["pairs"])
     if done is None:
         training = _Training(dataset, interactions.to(device), user, item, spec, seed, device)
         towers, outcome = training.run(out, run)
@@ -126,22 +125,12 @@ def load_retriever(directory: Path) -> Retriever:
     Raises:
         UserError: It is missing, broken, or of a newer version.
     """
-    file = directory / "model.json"
-    value = read_json(file)
-    try:
-        if int(value["version"]) > VERSION:
-            raise UserError(f"the model has version {value['version']}", where=str(file), cure="update gyrfalcon")
+    with reading(directory, "retriever") as value:
         spec, items = RetrieverSpec.model_validate(value["spec"]), int(value["items"])
-        user, item = (
-            Features(**{name: tuple(column) for name, column in value[side].items()})
-            for side in ("user_features", "item_features")
-        )
+        user, item = features_of(value["user_features"]), features_of(value["item_features"])
         with seeded(0, torch.device("cpu")):
             towers = spec.model.build(user, item, items=items)
-        towers.load_state_dict(load_tensors(directory / "model.safetensors"))
-    except (KeyError, TypeError, RuntimeError, ValidationError) as error:
-        cure = "train the model again"
-        raise UserError(f"this is not a trained retriever ({error})", where=str(directory), cure=cure) from None
+        towers.load_state_dict(load_tensors(directory / WEIGHTS))
     return Retriever(towers.eval(), user, item, items, spec)
 
 
@@ -210,7 +199,7 @@ class _Training:
             run=run,
             epochs=spec.epochs,
             optimizer=spec.optimizer,
-            monitor=f"recall@{spec.monitor_k}",
+            monitor=_monitor(spec),
             larger_is_better=True,
             patience=spec.patience,
             checkpoint_seconds=spec.checkpoint_seconds,
@@ -220,50 +209,23 @@ class _Training:
 def _write(
     out: Path, retriever: Retriever, outcome: Outcome | None, *, run: str, seed: int, pairs: int
 ) -> dict[str, Any]:
-    """Write the model; `model.json` comes last and says that all is there."""
-    spec, towers = retriever.spec, retriever.towers
-    epochs = list(outcome.history) if outcome else []
-    figures = {
-        "model": spec.model.kind,
-        "parameters": sum(weight.numel() for weight in towers.state_dict().values()),
-        "epochs": len(epochs),
-        "best_epoch": outcome.best_epoch if outcome else 0,
-        "pairs": pairs,
+    description = {
+        "run": run,
+        "seed": seed,
+        "user_features": asdict(retriever.user_features),
+        "item_features": asdict(retriever.item_features),
+        "items": retriever.items,
     }
-    save_tensors(out / "model.safetensors", towers.state_dict())
-    monitor = f"recall@{spec.monitor_k}"
-    write_json(out / "history.json", {"version": VERSION, "monitor": monitor, **figures, "epochs": epochs})
-    description = {"version": VERSION, "run": run, "seed": seed, "spec": spec.model_dump(mode="json"), **figures}
-    sides = {"user_features": asdict(retriever.user_features), "item_features": asdict(retriever.item_features)}
-    write_json(out / "model.json", {**description, **sides, "items": retriever.items})
-    if outcome is None:
-        return figures
-    speed = {"rows": outcome.rows, "seconds": outcome.seconds, "arithmetic": outcome.arithmetic}
-    return {**figures, **speed, "rows_per_second": outcome.rows / max(outcome.seconds, 1e-9)}
+    spec, more = retriever.spec, {"pairs": pairs}
+    monitor = _monitor(spec)
+    return write_model(out, retriever.towers, spec, outcome, monitor=monitor, description=description, more=more)
 
 
-def _finished(out: Path, run: str) -> dict[str, Any] | None:
-    """The figures of a model that this very run has already written."""
-    file = out / "model.json"
-    if not file.exists():
-        return None
-    value = read_json(file)
-    names = ("model", "parameters", "epochs", "best_epoch", "pairs")
-    return {name: value[name] for name in names} if value.get("run") == run else None
+def _monitor(spec: RetrieverSpec) -> str:
+    return f"recall@{spec.monitor_k}"
 
 
-def _identity(
-    dataset: Dataset, sides: tuple[Features, Features], spec: RetrieverSpec, seed: int, device: torch.device
-) -> str:
-    """What tells a run from another: settings, data and device."""
+def _hashes(dataset: Dataset) -> dict[str, str]:
+    """Of the files that training reads."""
     files = [dataset.interactions_file, dataset.features_file("user"), dataset.features_file("item")]
-    return hash_json(
-        {
-            "version": VERSION,
-            "spec": spec.model_dump(mode="json", exclude={"checkpoint_seconds"}),
-            "features": [asdict(side) for side in sides],
-            "files": [hash_file(file) for file in files if file.exists()],
-            "seed": seed,
-            "device": device.type,
-        }
-    )
+    return {file.name: hash_file(file) for file in files if file.exists()}
