@@ -39,7 +39,7 @@ def root(
     """Interaction logs to ranked recommendations in one run."""
     guard.show_tracebacks(debug)
     if version:
-        from pipeline.version import program_version
+        from core.version import program_version
 
         typer.echo(f"gyrfalcon {program_version()}")
     elif context.invoked_subcommand is None:

@@ -13,6 +13,7 @@ from core.config import dump
 from core.errors import UserError
 from core.files import hash_json, write_text
 from core.suggest import did_you_mean
+from core.version import program_version
 from pipeline import manifest, outputs
 from pipeline.failures import as_user_error
 from pipeline.hashes import HashCache
@@ -21,7 +22,6 @@ from pipeline.manifest import Record
 from pipeline.memory import peak_bytes, reset_peak
 from pipeline.plan import Decision, data_hash, decide, output_hash
 from pipeline.stages import STAGES, Context, Figures, Stage
-from pipeline.version import program_version
 
 _log = log.get("run")
 HASHES = ".hashes.json"

@@ -19,6 +19,7 @@ from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
 from core.errors import UserError
 from core.files import hash_file, write_json
 from core.schema import Tag
+from etl.tables import write_table
 from serve import bundle as layout
 from serve.columns import encode_frame
 from serve.golden import vector_column, with_scores, with_vectors
@@ -114,7 +115,7 @@ def _width(retriever: TrainedRetriever) -> int:
 def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any] | None:
     """Items, users and what they have seen; with a retriever also vectors and the index over them."""
     dataset = parts.dataset
-    pl.read_parquet(dataset.entity_file("users")).write_parquet(out / layout.USERS)
+    write_table(pl.read_parquet(dataset.entity_file("users")), out / layout.USERS)
     items = pl.read_parquet(dataset.entity_file("items"))
     seen = (
         pl.scan_parquet(dataset.interactions_file)
@@ -125,7 +126,7 @@ def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any]
         .unique()
         .sort(layout.USER_ROW, layout.ITEM_ROW)
     )
-    seen.collect().write_parquet(out / layout.SEEN)
+    write_table(seen.collect(), out / layout.SEEN)
     figures = None
     if parts.retriever:
         vectors_ND, queries_BD = _vectors(dataset, parts.retriever, spec.index.queries)
@@ -133,7 +134,7 @@ def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any]
         index.write(out / layout.INDEX)
         items = items.with_columns(vector_column(vectors_ND))
         figures = built.to_json()
-    items.write_parquet(out / layout.ITEMS)
+    write_table(items, out / layout.ITEMS)
     return figures
 
 
@@ -160,7 +161,7 @@ def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signa
     if parts.retriever:
         module, features = parts.retriever.query_module, parts.retriever.user_features
         golden = with_vectors(golden, raw, parts.fitted, module, features)
-    golden.write_parquet(out / layout.GOLDEN)
+    write_table(golden, out / layout.GOLDEN)
     return golden
 
 

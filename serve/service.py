@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import parse_qsl
 
 from core.errors import UserError
 from core.suggest import did_you_mean
+from core.version import program_version
 from serve.bundle import Bundle
 from serve.columns import features_of
 from serve.http import BYTES, HTML, JSON, HttpError, Request, Response, json_response
@@ -89,7 +89,7 @@ class Service:
         return Response(page(self._bundle).encode(), content_type=HTML)
 
     def _server(self, _: Request) -> Response:
-        return json_response({"name": "gyrfalcon", "version": _version(), "extensions": ["binary_tensor_data"]})
+        return json_response({"name": "gyrfalcon", "version": program_version(), "extensions": ["binary_tensor_data"]})
 
     def _describe(self, name: str) -> Response:
         return json_response(describe_model(name, self._models[name].signature))
@@ -169,10 +169,3 @@ def _number(text: str, name: str) -> int:
         return int(text)
     except ValueError:
         raise UserError(f"the value must be a whole number, got {text!r}", where=name) from None
-
-
-def _version() -> str:
-    try:
-        return version("gyrfalcon")
-    except PackageNotFoundError:
-        return "unknown"
