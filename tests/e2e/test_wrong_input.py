@@ -101,7 +101,7 @@ def test_an_interrupt_says_what_is_kept(files: Path, number: signal.Signals) -> 
     words = ("run", files / "config.yaml", "--runs-dir", files / "other", "--set", "train.ranker.epochs=2000")
     with started(*words, "--set", "train.ranker.patience=2000") as process:
         deadline = time.monotonic() + 60
-        while not list((files / "other").glob("smoke/.work/ranker-*")) and time.monotonic() < deadline:
+        while not list((files / "other").glob("smoke/.work/ranker-*/best-*")) and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(0.5)
         process.send_signal(number)
