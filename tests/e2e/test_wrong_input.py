@@ -101,6 +101,7 @@ def test_an_interrupt_says_what_is_kept(files: Path, number: signal.Signals) -> 
     words = ("run", files / "config.yaml", "--runs-dir", files / "other", "--set", "train.ranker.epochs=2000")
     with started(*words, "--set", "train.ranker.patience=2000") as process:
         deadline = time.monotonic() + 60
+        # After an epoch every import is done; one that is cut short warns of its open file under -W error.
         while not list((files / "other").glob("smoke/.work/ranker-*/best-*")) and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(0.5)
