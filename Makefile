@@ -6,6 +6,7 @@ PORT   ?= 8000
 ARGS   ?=
 PYTHON ?= python3
 VENV   ?= .venv
+NVTABULAR_VENV ?= .venv-nvtabular
 DEVICE ?= cpu
 
 BIN       := $(VENV)/bin
@@ -16,16 +17,17 @@ COMPOSE   := docker compose --file docker/compose.yaml --profile $(DEVICE)
 # Each stamp is written last, so a setup that was cut short is done again.
 READY      := $(VENV)/.ready
 READY_TEST := $(VENV)/.ready-test
+READY_NVTABULAR := $(NVTABULAR_VENV)/.ready
 
 # The GPU check runs in an environment of its own where one is named: make gpu-check GPU_PYTHON=python3
 GPU_PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint type plan-check bench etl train evaluate export serve report gpu-check \
+.PHONY: help setup run test test-nvtabular check lint type plan-check bench etl train evaluate export serve report gpu-check \
         docker-build docker-run clean distclean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n  %s\n' 'CONFIG=$(CONFIG)  RUN=$(RUN)  ARGS="--set train.ranker.epochs=3"  PYTHON=$(PYTHON)'
 
 $(READY): $(LOCKS)
@@ -35,6 +37,10 @@ $(READY): $(LOCKS)
 $(READY_TEST): $(LOCKS) requirements/test.txt | $(READY)
 	@PYTHON='$(PYTHON)' requirements/setup.sh '$(VENV)' test
 	@touch $(READY) $@
+
+$(READY_NVTABULAR): requirements/nvtabular.txt pyproject.toml requirements/setup.sh
+	@PYTHON='$(PYTHON)' requirements/setup.sh '$(NVTABULAR_VENV)' nvtabular
+	@touch $@
 
 setup: $(READY) ## make the environment in .venv (the others do it on first use)
 
@@ -56,6 +62,9 @@ serve: $(READY) ## answer requests with the bundle of RUN on PORT
 
 test: $(READY_TEST) ## the tests (those that need a GPU are left out)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-nvtabular: $(READY_NVTABULAR) ## the comparison with NVTabular, in an environment of its own
+	$(NVTABULAR_VENV)/bin/python -m pytest -m nvtabular tests/etl $(ARGS)
 
 check: lint type plan-check ## what a change must pass beside the tests
 
@@ -92,7 +101,7 @@ docker-run: ## one run of CONFIG, then the server, in containers
 
 clean: ## remove caches and builds, not .venv and not runs
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . \( -path ./$(VENV) -o -path ./$(NVTABULAR_VENV) \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-distclean: clean ## the same, and .venv
-	rm -rf $(VENV)
+distclean: clean ## the same, and the environments
+	rm -rf $(VENV) $(NVTABULAR_VENV)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,7 @@ case "$*" in
     "-c import sys; sys.exit"*) exit $TOO_OLD ;;
     --version) echo "Python 3.9.18" ;;
     "-m venv --clear "*) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
-    *"pip install"*cpu.txt*) exit $PIP_STATUS ;;
+    *"pip install"*cpu.txt* | *"pip install"*nvtabular.txt*) exit $PIP_STATUS ;;
 esac
 """
 
@@ -93,8 +94,44 @@ def make(*arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.fixture
+def bare_path(tmp_path, monkeypatch):
+    """A PATH on which nothing is found but what the script itself needs: no uv, no other Python."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "sh", "dirname", "touch", "rm", "mkdir", "cp"):
+        (tools / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(tools))
+
+
+def test_nvtabular_gets_its_own_lock_with_nothing_resolved(setup, bare_path):
+    done, calls = setup("nvtabular")
+    assert done.returncode == 0, done.stderr
+    assert "install --quiet --no-deps --requirement requirements/nvtabular.txt" in calls
+    assert "cpu.txt" not in calls
+    assert "sys.version_info[:2] != (3, 11)" in calls
+    assert calls.index("nvtabular.txt") < calls.index("--editable .")
+
+
+def test_nvtabular_starts_over_where_it_was_cut_short(setup, bare_path):
+    assert setup("nvtabular", pip_status=1)[0].returncode == 2
+    assert (setup.venv / ".unfinished").exists()
+    done, calls = setup("nvtabular")
+    assert done.returncode == 0
+    assert "-m venv --clear" in calls
+
+
+def test_nvtabular_says_which_python_it_needs(setup, bare_path):
+    done, _ = setup("nvtabular", too_old=1)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "Python 3.11 is needed for NVTabular" in line
+    assert "make test-nvtabular PYTHON=python3.11" in line
+    assert not setup.venv.exists()
+
+
 TARGETS = {"setup", "run", "test", "check", "lint", "type", "bench", "etl", "train", "evaluate", "export", "serve"}
-TARGETS |= {"report", "gpu-check", "docker-build", "docker-run", "clean"}
+TARGETS |= {"test-nvtabular", "report", "gpu-check", "docker-build", "docker-run", "clean"}
 
 
 def test_help_is_the_default_and_names_every_target():
@@ -126,4 +163,4 @@ def test_ci_runs_what_a_person_runs():
     script = (ROOT / ".ci" / "run").read_text()
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "make check" in script
-    assert "make test" in script
+    assert script.index("make test-nvtabular") < script.index("make test ")
