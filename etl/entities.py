@@ -76,7 +76,7 @@ def write_catalogue(catalogue: Catalogue, fitted: Fitted, dataset: Dataset) -> S
     _write(catalogue.rows.lazy(), place)
     own = set(catalogue.rows.columns)
     # An output that reads anything else belongs to the interaction, whatever its tags say.
-    outputs = [name for name in fitted.schema.names if own.issuperset(fitted.inputs_of([name]))]
+    outputs = [name for name in fitted.by_row() if own.issuperset(fitted.inputs_of([name]))]
     features = dataset.features_file(FEATURES[catalogue.name])
     if outputs:
         _write(fitted.transform(catalogue.rows, columns=outputs), features)

@@ -16,7 +16,7 @@ def _listed(value: object) -> object:
 
 
 class FeatureSpec(Spec):
-    """Columns, and the operators that all of them pass through, in order."""
+    """Columns, and the operators that all of them pass through, in order; a list inside the list is a group."""
 
-    columns: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(min_length=1)
+    columns: Annotated[tuple[str | tuple[str, ...], ...], BeforeValidator(_listed)] = Field(min_length=1)
     ops: tuple[Annotated[Operator[Any], ByName(OPERATORS)], ...] = Field(min_length=1)

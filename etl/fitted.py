@@ -15,9 +15,30 @@ from core.suggest import did_you_mean
 from etl.engines.base import Engine
 from etl.engines.cpu import CpuEngine
 from etl.onnx import GraphBuilder, Value, cast_to, to_float
-from etl.steps import CANONICAL, RAW, Step, needed, raw_columns, reference, split_reference
-from etl.types import FLOATS
+from etl.ops.base import Rows
+from etl.steps import CANONICAL, RAW, Plan, Step, needed, raw_columns, reference, split_reference
+from etl.types import FLOATS, polars_type
 from etl.wide import close_wide, open_wide
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one fit or update read.
+
+    Attributes:
+        rows: Number of rows learned from.
+    """
+
+    rows: int
+
+    def to_json(self) -> dict[str, int]:
+        """Plain JSON values."""
+        return {"rows": self.rows}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, int]) -> Seen:
+        """Read what `to_json` gave."""
+        return cls(int(value["rows"]))
 
 
 @dataclass(frozen=True)
@@ -28,8 +49,10 @@ class Fitted:
 
     Attributes:
         input_schema: The raw columns that it reads, with the types that they had at the fit.
+        fit_schema: The raw columns that only a fit reads (the target).
         steps: In an order in which they can run.
         outputs: Plain name of each output -> its reference in the wide frame.
+        seen: What the fit and each update after it read.
 
     Example:
         >>> from etl.ops import Categorify, LogOp
@@ -44,8 +67,10 @@ class Fitted:
     """
 
     input_schema: Schema
+    fit_schema: Schema
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
+    seen: tuple[Seen, ...] = ()
 
     @cached_property
     def schema(self) -> Schema:
@@ -54,7 +79,7 @@ class Fitted:
 
     @cached_property
     def _known(self) -> dict[str, Column]:
-        known = raw_columns(self.input_schema)
+        known = raw_columns((*self.input_schema, *self.fit_schema))
         for step in self.steps:
             known.update(step.known)
         return known
@@ -71,6 +96,8 @@ class Fitted:
         columns: Sequence[str] | None = None,
         keep: Sequence[str] = (),
         engine: Engine | None = None,
+        *,
+        training: pl.Expr | None = None,
     ) -> pl.LazyFrame:
         """Apply to rows, as one lazy query; further columns of the frame are ignored.
 
@@ -79,6 +106,9 @@ class Fitted:
             columns: Some of the outputs, all by default; only what they are made of has to be there.
             keep: Columns of the frame to pass on as they are, before the outputs.
             engine: What will run the query. The order of rows is kept unless the engine says that it restores it.
+            training: Which of the rows the workflow was fitted on, for operators that give those something else
+                than they give new rows (TargetEncoding); none by default. Their numbers must be those of the fit:
+                the column `core.dataset.ROW`, or the same rows in the same order.
 
         Raises:
             UserError: A column is missing or its type has changed since the fit.
@@ -88,7 +118,9 @@ class Fitted:
         if clash:
             raise UserError(f"{clash[0]} is both an output and a column to keep", cure="rename the output")
         steps, wanted = needed(ports.values(), self.steps)
-        wide = open_wide(frame.lazy(), self.input_schema.columns, wanted, keep)
+        numbered = any(step.operator.numbered for step in steps)
+        _require_kept(steps, keep)
+        wide = open_wide(frame.lazy(), self.input_schema.columns, wanted, keep, training=training, numbered=numbered)
         for step in steps:
             wide = step.apply(wide, runner, ordered=runner.ordered)
         finals = [(name, _finish(self.schema[name], self._known[port], port)) for name, port in ports.items()]
@@ -115,10 +147,36 @@ class Fitted:
         steps, wanted = needed(ports.values(), self.steps)
         values = self._graph_inputs(graph, inputs, wanted)
         for step in steps:
-            given = {name: values[port] for name, port in step.inputs.items()}
+            given = {name: values[port] for name, port in step.planned.reads.items()}
             made = step.operator.onnx(graph, given, step.columns, step.state)
             values.update({step.references[name]: value for name, value in made.items()})
         return {name: _finish_value(graph, self.schema[name], values[port]) for name, port in ports.items()}
+
+    @property
+    def plan(self) -> Plan:
+        """The same workflow before it was fitted."""
+        steps = tuple(step.planned for step in self.steps)
+        return Plan(self.input_schema.columns, self.fit_schema.columns, steps, self.outputs)
+
+    def by_row(self, columns: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Those of the outputs (all, by default) that are made of one row alone, and leave every row there."""
+        ports = self._ports(columns)
+        return tuple(name for name, port in ports.items() if all(map(_by_row, needed([port], self.steps)[0])))
+
+    def update(
+        self, frame: pl.LazyFrame | pl.DataFrame, engine: Engine | None = None, *, only: pl.Expr | None = None
+    ) -> Fitted:
+        """Go on learning from new rows: as if the fit had seen them too; see `etl.fitting.fit` for `only`.
+
+        Known categories keep their ids, new ones get the next. An operator that works on what another one
+        learned (normalize after fill_median) keeps what it learned of the earlier rows as they were then.
+
+        Raises:
+            UserError: A column is missing or its type has changed, or there are no rows.
+        """
+        from etl.fitting import fit
+
+        return fit(self.plan, frame.lazy(), engine or CpuEngine(), only=only, before=self)
 
     def save(self, directory: Path) -> None:
         """Write the workflow as JSON and Parquet, whole or not at all; see `etl.saving`."""
@@ -154,13 +212,28 @@ class Fitted:
         return values
 
 
+def _by_row(step: Step) -> bool:
+    operator = step.operator
+    return operator.rows is Rows.KEPT and not operator.windowed and not operator.numbered
+
+
 def _final(column: Column) -> Column:
     return column.with_dtype(DType.FLOAT32) if Tag.CONTINUOUS in column.tags else column
 
 
 def _finish(final: Column, column: Column, port: str) -> pl.Expr:
     value = pl.col(port)
-    return value.cast(pl.Float32) if final.dtype != column.dtype else value
+    return value.cast(polars_type(final)) if final.dtype != column.dtype else value
+
+
+def _require_kept(steps: Sequence[Step], keep: Sequence[str]) -> None:
+    for step in steps:
+        if keep and step.operator.rows is Rows.REGROUPED:
+            raise UserError(
+                f"{step.operator.kind} makes other rows, so columns of the rows before ({keep[0]}) can't be kept",
+                where=f"operator {step.operator.kind}",
+                cure="keep none; in a config, features must leave the rows as they are",
+            )
 
 
 def _finish_value(graph: GraphBuilder, final: Column, value: Value) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,29 +11,44 @@ import polars as pl
 from core.errors import UserError
 from core.schema import Column, Schema
 from etl.engines.base import Engine
-from etl.fitted import Fitted
-from etl.ops.base import Collected, State, Statistics, Wiring
-from etl.steps import Plan, PlannedStep, Step, needed, raw_columns, split_reference
-from etl.wide import open_wide
+from etl.fitted import Fitted, Seen
+from etl.ops.base import Collected, State, Statistics
+from etl.steps import Plan, PlannedStep, Step, needed, raw_columns, scope_of, scopes_of, split_reference, wiring
+from etl.wide import TRAINED, open_wide
 
 _ROWS = "rows"
 
 
-def fit(plan: Plan, frame: pl.LazyFrame, engine: Engine) -> Fitted:
+def fit(
+    plan: Plan, frame: pl.LazyFrame, engine: Engine, *, only: pl.Expr | None = None, before: Fitted | None = None
+) -> Fitted:
     """Learn the state of every step from the rows of a frame.
 
     A level is the set of operators whose inputs are known; each level costs one pass over the rows.
 
+    Args:
+        plan: The steps.
+        frame: Rows to learn from.
+        engine: What runs the passes.
+        only: Which of the rows to learn from, all by default; the others only stand in the windows of operators
+            that look at other rows.
+        before: What an earlier fit of the same plan learned, to go on from.
+
     Raises:
         UserError: A column holds no value, or an operator can't learn from what it holds.
     """
-    fitting = _Fitting(plan, frame, engine, raw_columns(plan.inputs))
+    if only is not None and not any(step.operator.windowed for step in plan.steps):
+        frame, only = frame.filter(only), None
+    old = {} if before is None else {step.number: step.state for step in before.steps}
+    fitting = _Fitting(plan, frame, engine, only, old, raw_columns((*plan.inputs, *plan.fit_inputs)))
     while len(fitting.done) < len(plan.steps):
         level = fitting.settle()
         if level:
             fitting.learn(level)
     steps = tuple(fitting.done[step.number] for step in plan.steps)
-    return Fitted(Schema(plan.inputs), steps, dict(plan.outputs))
+    earlier = () if before is None else before.seen
+    seen = earlier if fitting.rows is None else (*earlier, Seen(fitting.rows))
+    return Fitted(Schema(plan.inputs), Schema(plan.fit_inputs), steps, dict(plan.outputs), seen)
 
 
 @dataclass
@@ -41,21 +56,27 @@ class _Fitting:
     """How far a fit has come.
 
     Attributes:
+        only: Which rows to learn from; None: all.
+        old: State of each step before, by number; empty in a first fit.
         known: Columns by reference, as far as they are fitted.
         done: Fitted steps by number.
+        rows: Number of rows learned from; None while nothing had to be learned.
     """
 
     plan: Plan
     frame: pl.LazyFrame
     engine: Engine
+    only: pl.Expr | None
+    old: Mapping[int, State]
     known: dict[str, Column]
     done: dict[int, Step] = field(default_factory=dict)
+    rows: int | None = None
 
     def settle(self) -> list[PlannedStep]:
         """Finish the steps that learn nothing; give those that can learn now."""
         level = []
         for planned in self.plan.steps:
-            if planned.number in self.done or not self.known.keys() >= set(planned.inputs.values()):
+            if planned.number in self.done or not self.known.keys() >= set(planned.fit_reads.values()):
                 continue
             if planned.operator.state_type is State:
                 self._finish(planned, State())
@@ -65,32 +86,69 @@ class _Fitting:
 
     def learn(self, level: Sequence[PlannedStep]) -> None:
         """One pass: the statistics of every operator of the level, then their states."""
-        wide = self._wide(level)
-        asked = {step.number: self._ask(step, wide) for step in level}
+        groups = list(self._groups(level))
+        asked: dict[int, Statistics] = {}
+        heads = []
+        for group in groups:
+            wide = self._wide(group)
+            asked |= {step.number: self._ask(step, wide) for step in group}
+            heads.append(wide.select(_scalars(group, asked)))
         tables = {(number, key): table for number, one in asked.items() for key, table in one.tables.items()}
-        first, *rest = self.engine.collect([wide.select(_scalars(level, asked)), *tables.values()])
-        scalars, found = first.row(0, named=True), dict(zip(tables, rest, strict=True))
-        for step in level:
-            _require_values(step, scalars)
-            own = asked[step.number]
-            collected = Collected(
-                {key: scalars[f"{step.number}:{key}"] for key in own.scalars},
-                {key: found[step.number, key] for key in own.tables},
-            )
-            self._finish(step, step.operator.learn(collected, step.columns(self.known)))
+        first, rest = _cut(self.engine.collect([*heads, *tables.values()]), len(heads))
+        found = dict(zip(tables, rest, strict=True))
+        for group, head in zip(groups, first, strict=True):
+            scalars = head.row(0, named=True)
+            for step in group:
+                self._learn_one(step, asked[step.number], scalars, found)
 
-    def _wide(self, level: Sequence[PlannedStep]) -> pl.LazyFrame:
-        """The rows with every column that the level reads."""
-        ports = {port for step in level for port in step.inputs.values()}
-        steps, wanted = needed(ports, [self.done[number] for number in sorted(self.done)])
-        wide = open_wide(self.frame, self.plan.inputs, wanted)
-        for step in steps:
+    def _groups(self, level: Sequence[PlannedStep]) -> Iterator[list[PlannedStep]]:
+        """The steps of a level that work on the same rows."""
+        found: dict[tuple[int, ...], list[PlannedStep]] = {}
+        for step in level:
+            found.setdefault(_scope(step, self.plan), []).append(step)
+        yield from found.values()
+
+    def _wide(self, steps: Sequence[PlannedStep]) -> pl.LazyFrame:
+        """The rows with every column that these steps read."""
+        ports = {port for step in steps for port in step.fit_reads.values()}
+        chosen, wanted = needed(ports, [self.done[number] for number in sorted(self.done)])
+        planned = (*(step.planned for step in chosen), *steps)
+        numbered, flagged = any(step.operator.numbered for step in planned), self.only is not None
+        training = pl.lit(value=True) if self.only is None else self.only
+        inputs = (*self.plan.inputs, *self.plan.fit_inputs)
+        wide = open_wide(self.frame, inputs, wanted, training=training, numbered=numbered, flagged=flagged)
+        for step in chosen:
             # The order of rows changes no statistic.
             wide = step.apply(wide, self.engine, ordered=False)
-        return wide
+        return wide.filter(pl.col(TRAINED)) if flagged else wide
 
     def _ask(self, step: PlannedStep, wide: pl.LazyFrame) -> Statistics:
-        return step.operator.statistics(wide, step.columns(self.known), Wiring(step.inputs, {}))
+        columns = {name: self.known[port].renamed(name) for name, port in step.fit_reads.items()}
+        wired = wiring(step.fit_reads, columns, {}, self.engine, ordered=False)
+        return step.operator.statistics(wide, step.columns(self.known), wired)
+
+    def _learn_one(
+        self,
+        step: PlannedStep,
+        asked: Statistics,
+        scalars: Mapping[str, Any],
+        found: Mapping[tuple[int, str], pl.DataFrame],
+    ) -> None:
+        columns = step.columns(self.known)
+        if step.number in self.old:
+            # New rows may hold nothing in a column; what was learned before stays.
+            _require_rows(step, scalars)
+        else:
+            _require_values(step, scalars)
+        self.rows = max(self.rows or 0, scalars[_ROWS])
+        collected = Collected(
+            {key: scalars[f"{step.number}:{key}"] for key in asked.scalars},
+            {key: found[step.number, key] for key in asked.tables},
+        )
+        state = step.operator.learn(collected, columns)
+        if step.number in self.old:
+            state = step.operator.merge(self.old[step.number], state, columns)
+        self._finish(step, state)
 
     def _finish(self, planned: PlannedStep, state: State) -> None:
         step = planned.fitted(self.known, state)
@@ -98,19 +156,33 @@ class _Fitting:
         self.known.update(step.known)
 
 
-def _scalars(level: Sequence[PlannedStep], asked: Mapping[int, Statistics]) -> list[pl.Expr]:
-    """Every scalar of a level, the number of rows, and the number of values in each input."""
-    ports = dict.fromkeys(port for step in level for port in step.inputs.values())
+def _scope(step: PlannedStep, plan: Plan) -> tuple[int, ...]:
+    """The steps that changed the rows that a step reads."""
+    scopes = scopes_of(plan.steps)
+    return tuple(sorted({number for port in step.fit_reads.values() for number in scope_of(port, scopes)}))
+
+
+def _cut(frames: Sequence[pl.DataFrame], place: int) -> tuple[Sequence[pl.DataFrame], Sequence[pl.DataFrame]]:
+    return frames[:place], frames[place:]
+
+
+def _scalars(steps: Sequence[PlannedStep], asked: Mapping[int, Statistics]) -> list[pl.Expr]:
+    """Every scalar of some steps, the number of rows, and the number of values in each input."""
+    ports = dict.fromkeys(port for step in steps for port in step.fit_reads.values())
     counts = [pl.col(port).count().alias(f"count:{port}") for port in ports]
-    own = [value.alias(f"{n}:{key}") for n, one in asked.items() for key, value in one.scalars.items()]
+    own = [value.alias(f"{step.number}:{key}") for step in steps for key, value in asked[step.number].scalars.items()]
     return [pl.len().alias(_ROWS), *counts, *own]
+
+
+def _require_rows(step: PlannedStep, scalars: Mapping[str, Any]) -> None:
+    if scalars[_ROWS] == 0:
+        raise UserError("there are no rows to fit on", where=f"operator {step.operator.kind}")
 
 
 def _require_values(step: PlannedStep, scalars: Mapping[str, Any]) -> None:
     """Refuse to learn from nothing."""
-    if scalars[_ROWS] == 0:
-        raise UserError("there are no rows to fit on", where=f"operator {step.operator.kind}")
-    for name, port in step.inputs.items():
+    _require_rows(step, scalars)
+    for name, port in step.fit_reads.items():
         if scalars[f"count:{port}"] == 0:
             made_of, _ = split_reference(port)
             raise UserError(

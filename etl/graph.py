@@ -1,21 +1,27 @@
 """The graph of a workflow as people write it: `["age"] >> FillMedian() >> LogOp()`, `node + node`, `node - names`.
 
+Columns can stand in groups, `[["a", "b"], "c"]`, for operators that make one thing of several columns.
+
 A node says where columns come from. Nodes are immutable and may be shared; `compile_plan` visits each once and
 leaves a flat list of steps, which is all that fitting, transforming, saving and serving need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import UserError
 from core.schema import Column
 from core.suggest import did_you_mean
-from etl.ops.base import Operator
-from etl.steps import CANONICAL, RAW, Plan, PlannedStep, reference
+from etl.ops.base import Operator, Rows
+from etl.steps import CANONICAL, RAW, Plan, PlannedStep, reference, scope_of, scopes_of, split_reference
 from etl.types import canonical_dtype
+
+Names = str | Sequence[str | Sequence[str]]
+"""Columns by name; several in a list of their own are a group."""
+Groups = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,22 +41,45 @@ class Node:
         return ()
 
     @property
+    def groups(self) -> Groups:
+        """Columns that were written in a list of their own; an operator over this node takes each as one."""
+        return ()
+
+    @property
     def inputs(self) -> tuple[str, ...]:
-        """The raw columns that are read, each once, in order."""
+        """The raw columns that are selected, each once, in order."""
         found: dict[str, None] = {}
         for node in _upstream(self):
             found.update(dict.fromkeys(node.names if isinstance(node, Selected) else ()))
         return tuple(found)
 
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The columns that operators read beside those, each once, in order; raw unless a node before makes them."""
+        return self._beside(lambda operator: operator.dependencies)
+
+    @property
+    def fit_dependencies(self) -> tuple[str, ...]:
+        """The same of what only their fit reads."""
+        return self._beside(lambda operator: operator.fit_dependencies)
+
+    @property
+    def operators(self) -> tuple[Operator[Any], ...]:
+        """Every operator, those that others need first."""
+        return tuple(node.operator for node in _upstream(self) if isinstance(node, Applied))
+
+    def _beside(self, names: Callable[[Operator[Any]], tuple[str, ...]]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for operator in self.operators for name in names(operator)))
+
     def __rshift__(self, operator: Operator[Any]) -> Node:
         if not isinstance(operator, Operator):
             raise TypeError(f"an operator must follow `>>`, got {operator!r}")
-        return Applied(self, operator)
+        return Applied(self, operator.grouped(self.groups) if self.groups else operator)
 
-    def __add__(self, other: Node | str | Sequence[str]) -> Node:
+    def __add__(self, other: Node | Names) -> Node:
         return Joined((self, select(other)))
 
-    def __radd__(self, other: str | Sequence[str]) -> Node:
+    def __radd__(self, other: Names) -> Node:
         return Joined((select(other), self))
 
     def __sub__(self, names: str | Sequence[str]) -> Node:
@@ -62,6 +91,7 @@ class Selected(Node):
     """Raw columns."""
 
     names: tuple[str, ...]
+    groups: Groups = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +118,11 @@ class Joined(Node):
         """See `Node`."""
         return self.members
 
+    @property
+    def groups(self) -> Groups:
+        """See `Node`."""
+        return tuple(group for member in self.members for group in member.groups)
+
 
 @dataclass(frozen=True, eq=False)
 class Reduced(Node):
@@ -102,14 +137,21 @@ class Reduced(Node):
         return (self.parent,)
 
 
-def select(columns: Node | str | Sequence[str]) -> Node:
+def select(columns: Node | Names) -> Node:
     """Start a graph at raw columns; a node is given back as it is.
 
     Example:
         >>> select("age").inputs
         ('age',)
+        >>> select([["a", "b"], "c"]).groups
+        (('a', 'b'),)
     """
-    return columns if isinstance(columns, Node) else Selected(_names(columns))
+    if isinstance(columns, Node):
+        return columns
+    listed = (columns,) if isinstance(columns, str) else tuple(columns)
+    groups = tuple(_names(one) for one in listed if isinstance(one, list | tuple))
+    flat = [name for one in listed for name in (one if isinstance(one, list | tuple) else (one,))]
+    return Selected(_names(flat), groups)
 
 
 def compile_plan(node: Node, raw: Mapping[str, Column]) -> Plan:
@@ -124,8 +166,10 @@ def compile_plan(node: Node, raw: Mapping[str, Column]) -> Plan:
     outputs = compiler.ports[id(node)]
     if not outputs:
         raise UserError("the workflow has no output columns", cure="give it at least one feature")
-    inputs = tuple(raw[name] for name in node.inputs)
-    return Plan(inputs, tuple(compiler.steps), outputs)
+    _one_table(outputs, scopes_of(compiler.steps), compiler.steps, "the workflow's outputs")
+    inputs = compiler.raw_inputs(list(outputs.values()), lambda step: step.reads)
+    fit_inputs = compiler.raw_inputs([], lambda step: step.fit_reads)
+    return Plan(inputs, tuple(one for one in fit_inputs if one not in inputs), tuple(compiler.steps), outputs)
 
 
 @dataclass
@@ -147,26 +191,53 @@ class _Compiler:
         elif isinstance(node, Reduced):
             self.ports[id(node)] = self._reduce(node)
 
+    def raw_inputs(self, ports: Sequence[str], reads: Callable[[PlannedStep], Mapping[str, str]]) -> tuple[Column, ...]:
+        """The raw columns that these references and the steps read, in the order in which they were met."""
+        read = {*ports, *(port for step in self.steps for port in reads(step).values())}
+        return tuple(self.raw[name] for name in self.raw_names if read.intersection(_references(name)))
+
+    @property
+    def raw_names(self) -> list[str]:
+        """Names of the raw columns that were met."""
+        return [name for port in self.known for name, place in [split_reference(port)] if place == RAW]
+
     def _select(self, node: Selected) -> dict[str, str]:
         for name in node.names:
-            if name not in self.raw:
-                told = did_you_mean(name, self.raw)
-                raise UserError("the data have no such column", where=f"column {name}", cure=told)
-            column = self.raw[name]
-            self.known[reference(name, RAW)] = column
-            self.known[reference(name, CANONICAL)] = column.with_dtype(canonical_dtype(column.dtype))
+            self._meet(name, "")
         return {name: reference(name, RAW) for name in node.names}
 
+    def _meet(self, name: str, why: str) -> None:
+        if name not in self.raw:
+            told = did_you_mean(name, self.raw)
+            raise UserError(f"the data have no such column{why}", where=f"column {name}", cure=told)
+        column = self.raw[name]
+        self.known[reference(name, RAW)] = column
+        self.known[reference(name, CANONICAL)] = column.with_dtype(canonical_dtype(column.dtype))
+
     def _apply(self, node: Applied) -> dict[str, str]:
-        ports = self.ports[id(node.parent)]
+        operator, ports = node.operator, self.ports[id(node.parent)]
         raw_to_canonical = {reference(name, RAW): reference(name, CANONICAL) for name in ports}
         inputs = {name: raw_to_canonical.get(port, port) for name, port in ports.items()}
-        step = PlannedStep(len(self.steps) + 1, node.operator, inputs)
-        columns = node.operator.outputs([self.known[port].renamed(name) for name, port in inputs.items()])
-        _once([column.name for column in columns], f"operator {node.operator.kind}")
+        further = self._further(operator.dependencies, inputs, operator.kind)
+        fit_further = self._further(operator.fit_dependencies, inputs, operator.kind)
+        step = PlannedStep(len(self.steps) + 1, operator, inputs, further, fit_further)
+        _one_table(step.fit_reads, scopes_of(self.steps), self.steps, f"operator {operator.kind}")
+        taken = step.columns(self.known)
+        _require_singles(operator, taken)
+        columns = operator.outputs(taken)
+        _once([column.name for column in columns], f"operator {operator.kind}")
         self.steps.append(step)
         self.known.update({step.reference(column.name): column for column in columns})
         return {column.name: step.reference(column.name) for column in columns}
+
+    def _further(self, names: Sequence[str], inputs: Mapping[str, str], kind: str) -> dict[str, str]:
+        """Where the columns lie that an operator reads beside its own: in the node before it, else in the data."""
+        found = {}
+        for name in names:
+            if name not in inputs:
+                self._meet(name, f", which {kind} reads")
+            found[name] = inputs.get(name, reference(name, CANONICAL))
+        return found
 
     def _join(self, node: Joined) -> dict[str, str]:
         ports = [port for member in node.members for port in self.ports[id(member)].items()]
@@ -195,6 +266,35 @@ def _upstream(node: Node) -> list[Node]:
 
     walk(node)
     return list(order.values())
+
+
+def _require_singles(operator: Operator[Any], columns: Sequence[Column]) -> None:
+    lists = [] if operator.takes_lists else [column.name for column in columns if column.is_list]
+    if lists:
+        cure = "use an operator that takes lists (categorify, hash_bucket, list_slice, value_count)"
+        told = f"{operator.kind} takes single values, and the column holds lists"
+        raise UserError(told, where=f"column {lists[0]}", cure=cure)
+
+
+def _references(name: str) -> set[str]:
+    return {reference(name, RAW), reference(name, CANONICAL)}
+
+
+def _one_table(
+    ports: Mapping[str, str], scopes: Mapping[int, tuple[int, ...]], steps: Sequence[PlannedStep], where: str
+) -> None:
+    """Refuse columns of different tables side by side: what regroups rows starts a new one."""
+    regroups = {step.number: step.operator.kind for step in steps if step.operator.rows is Rows.REGROUPED}
+    tables: dict[int, str] = {}
+    for name, port in ports.items():
+        tables.setdefault(max(regroups.keys() & set(scope_of(port, scopes)), default=0), name)
+    if len(tables) > 1:
+        (_, one), (last, other) = sorted(tables.items())[-2:]
+        raise UserError(
+            f"{one} and {other} can't stand side by side: {regroups[last]} made other rows for {other}",
+            where=where,
+            cure=f"take every output from what follows {regroups[last]}",
+        )
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

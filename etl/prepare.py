@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from core.dataset import ROW, SPLIT, TARGET, Dataset
+from core.dataset import ROW, SPLIT, SPLITS, TARGET, Dataset
 from core.files import TEMPORARY
 from etl.describe import write_manifest, write_raw, write_schema
 from etl.engines import Engine, Sunk, make
@@ -23,6 +23,8 @@ from etl.sources import Sources
 from etl.spec import EtlSpec
 from etl.ticks import counted, passes
 from etl.workflow import from_spec, require_model_inputs
+
+_TRAINING = pl.col(SPLIT) == SPLITS.index("train")
 
 
 def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[str, Any]:
@@ -64,9 +66,12 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[st
 def _fit(data: Labelled, spec: EtlSpec, engine: Engine) -> Fitted:
     """Learn the features from the training rows alone."""
     workflow = from_spec(spec.features, data.raw.tags)
-    rows = data.rows["train"] * passes(workflow.plan(data.frame.collect_schema()))
-    with counted(data.part("train"), "fit", rows, engine) as train:
-        fitted = workflow.fit(train.select(workflow.inputs), engine)
+    plan = workflow.plan(data.frame.collect_schema())
+    # Windows look at earlier rows of every split; what is learned is learned from the training rows alone.
+    frame, seen = (data.frame, data.seen.rows) if workflow.windowed else (data.part("train"), data.rows["train"])
+    with counted(frame, "fit", seen * passes(plan), engine) as rows:
+        own = rows.select(ROW, SPLIT, *(name for name in plan.raw_names if name not in {ROW, SPLIT}))
+        fitted = workflow.fit(own, engine, only=_TRAINING if workflow.windowed else None)
     require_model_inputs(fitted)
     return fitted
 
@@ -90,4 +95,5 @@ def _sink(rows: pl.LazyFrame, fitted: Fitted, sides: Mapping[str, Catalogue], da
     for catalogue in sides.values():
         indexed = catalogue.add_index(indexed, ordered=engine.ordered)
     keep = [ROW, SPLIT, TARGET, *(catalogue.index for catalogue in sides.values())]
-    return engine.sink(fitted.transform(indexed, keep=keep, engine=engine), dataset.path)
+    made = fitted.transform(indexed, keep=keep, engine=engine, training=_TRAINING)
+    return engine.sink(made, dataset.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,9 @@ class Raw:
     table: Table
 
 
-def open_raw(sources: Sources, wanted: Mapping[str, str], workplace: Path, *, stage: bool) -> Raw:
+def open_raw(
+    sources: Sources, wanted: Mapping[str, str], workplace: Path, *, stage: bool, made: Sequence[str] = ()
+) -> Raw:
     """Open the tables and join them by id.
 
     Text is parsed and joins are done once, into one Parquet file under `workplace`; plain Parquet is
@@ -70,6 +72,7 @@ def open_raw(sources: Sources, wanted: Mapping[str, str], workplace: Path, *, st
         wanted: Columns to have -> who asks for each.
         workplace: An existing directory for temporary files; must outlive the frame.
         stage: Write the rows to Parquet with their numbers in any case.
+        made: Columns among those wanted that an operator may make; they are left out where no table has them.
 
     Raises:
         UserError: A table can't be read, a column is missing or in two tables, or ids are unfit.
@@ -77,6 +80,12 @@ def open_raw(sources: Sources, wanted: Mapping[str, str], workplace: Path, *, st
     table = open_table(sources.interactions)
     sides = {side.name: side for side in _sides(sources)}
     roles = sources.roles
+
+    known = {
+        *table.read(lambda scan: scan.collect_schema()),
+        *(name for side in sides.values() for name in side.rows.columns),
+    }
+    wanted = {name: why for name, why in wanted.items() if name in known or name not in made}
 
     def joined(scan: pl.LazyFrame) -> pl.LazyFrame:
         return _join(scan, sides, list(wanted))

@@ -20,13 +20,13 @@ from core.errors import UserError
 from core.files import hash_file, inside, new_directory, read_json, write_json
 from core.schema import Column, Schema
 from core.suggest import did_you_mean
-from etl.fitted import Fitted
+from etl.fitted import Fitted, Seen
 from etl.ops import OPERATORS
 from etl.steps import PlannedStep, Step, raw_columns
 from etl.tables import write_table
-from etl.types import POLARS
+from etl.types import polars_type
 
-VERSION = 1
+VERSION = 2
 FILE = "workflow.json"
 
 
@@ -46,8 +46,14 @@ def save(fitted: Fitted, directory: Path) -> None:
             )
     with new_directory(directory) as temporary:
         steps = [_step_to_json(step, temporary) for step in fitted.steps]
-        inputs = [column.to_json() for column in fitted.input_schema]
-        value = {"version": VERSION, "inputs": inputs, "steps": steps, "outputs": _pairs(fitted.outputs)}
+        value = {
+            "version": VERSION,
+            "inputs": [column.to_json() for column in fitted.input_schema],
+            "fit_inputs": [column.to_json() for column in fitted.fit_schema],
+            "steps": steps,
+            "outputs": _pairs(fitted.outputs),
+            "seen": [one.to_json() for one in fitted.seen],
+        }
         write_json(temporary / FILE, value)
 
 
@@ -62,6 +68,9 @@ def load(directory: Path) -> Fitted:
         raise UserError("there is no fitted workflow here", where=str(directory), cure="run the etl stage first")
     value = read_json(file)
     try:
+        if int(value["version"]) < VERSION:
+            told = f"the workflow has version {value['version']}, which this program no longer reads"
+            raise UserError(told, where=str(file), cure="fit again")
         if int(value["version"]) > VERSION:
             told = f"the workflow has version {value['version']}, this program reads up to {VERSION}"
             raise UserError(told, where=str(file), cure="update gyrfalcon")
@@ -82,22 +91,27 @@ def _step_to_json(step: Step, directory: Path) -> dict[str, Any]:
         "kind": step.operator.kind,
         "settings": step.operator.model_dump(mode="json"),
         "inputs": _pairs(step.inputs),
+        "further": _pairs(step.planned.further),
+        "fit_further": _pairs(step.planned.fit_further),
         "state": step.state.to_json(),
         "tables": tables,
     }
 
 
 def _fitted(value: Mapping[str, Any], directory: Path) -> Fitted:
-    schema = Schema(tuple(Column.from_json(column) for column in value["inputs"]))
-    known = raw_columns(schema)
+    schema, fit_schema = (
+        Schema(tuple(Column.from_json(column) for column in value[key])) for key in ("inputs", "fit_inputs")
+    )
+    known = raw_columns((*schema, *fit_schema))
     steps = []
     for number, one in enumerate(value["steps"], start=1):
         step = _step(number, one, known, directory)
         known.update(step.known)
         steps.append(step)
-    fitted = Fitted(schema, tuple(steps), dict(value["outputs"]))
+    seen = tuple(Seen.from_json(one) for one in value["seen"])
+    fitted = Fitted(schema, fit_schema, tuple(steps), dict(value["outputs"]), seen)
     # Building the query once finds what is missing in a state or points nowhere.
-    fitted.transform(pl.LazyFrame(schema={column.name: POLARS[column.dtype] for column in schema}))
+    fitted.transform(pl.LazyFrame(schema={column.name: polars_type(column) for column in schema}))
     return fitted
 
 
@@ -108,7 +122,8 @@ def _step(number: int, value: Mapping[str, Any], known: Mapping[str, Column], di
     operator = OPERATORS[kind].model_validate(value["settings"])
     tables = {table["key"]: _table(table, directory) for table in value["tables"]}
     state = operator.state_type.load(value["state"], tables)
-    return PlannedStep(number, operator, dict(value["inputs"])).fitted(known, state)
+    wires = (dict(value[key]) for key in ("inputs", "further", "fit_further"))
+    return PlannedStep(number, operator, *wires).fitted(known, state)
 
 
 def _table(value: Mapping[str, Any], directory: Path) -> pl.DataFrame:

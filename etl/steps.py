@@ -8,17 +8,20 @@ holds no `@`, so two columns never share a reference, whatever their names are.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
+from core.dataset import ROW
 from core.schema import Column
 from etl.engines.base import Engine
-from etl.ops.base import Operator, State, Wiring
+from etl.ops.base import Operator, Rows, State, Wiring
 from etl.types import canonical_dtype
 
 RAW, CANONICAL, KEEP = "raw", "in", "keep"
+ROW_REFERENCE, TRAINING_REFERENCE = f"{ROW}@row", f"{ROW}@training"
+"""Where the number of a row lies, and where it lies for the rows of the fit alone; see `Wiring`."""
 
 
 def reference(name: str, place: str | int) -> str:
@@ -49,12 +52,26 @@ class PlannedStep:
     Attributes:
         number: From 1, in an order in which the steps can run.
         operator: What it does.
-        inputs: Plain name -> reference.
+        inputs: Plain name -> reference, of the columns that it is applied to.
+        further: The same of what it reads beside them.
+        fit_further: The same of what only its fit reads.
     """
 
     number: int
     operator: Operator[Any]
     inputs: Mapping[str, str]
+    further: Mapping[str, str] = field(default_factory=dict)
+    fit_further: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """Plain name -> reference of everything that its transform reads."""
+        return {**self.further, **self.inputs}
+
+    @property
+    def fit_reads(self) -> dict[str, str]:
+        """Plain name -> reference of everything that its fit reads."""
+        return {**self.fit_further, **self.reads}
 
     def reference(self, name: str) -> str:
         """Where the output `name` lies."""
@@ -62,10 +79,11 @@ class PlannedStep:
 
     def fitted(self, known: Mapping[str, Column], state: State) -> Step:
         """The same step with its state; `known` has the columns of all references so far."""
-        return Step(self.number, self.operator, self.inputs, self.columns(known), state)
+        reads = {name: known[port].renamed(name) for name, port in self.fit_reads.items()}
+        return Step(self, reads, state)
 
     def columns(self, known: Mapping[str, Column]) -> tuple[Column, ...]:
-        """Its inputs under their plain names."""
+        """The columns that it is applied to, under their plain names."""
         return tuple(known[port].renamed(name) for name, port in self.inputs.items())
 
 
@@ -74,23 +92,39 @@ class Step:
     """One fitted operator.
 
     Attributes:
-        number: From 1, in an order in which the steps can run.
-        operator: What it does.
-        inputs: Plain name -> reference.
-        columns: The inputs under their plain names, with types and sizes.
+        planned: What it is and what it reads.
+        reads: Everything that it reads, by plain name, with types and sizes.
         state: What it learned.
         outputs: The columns that it adds, under their plain names.
     """
 
-    number: int
-    operator: Operator[Any]
-    inputs: Mapping[str, str]
-    columns: tuple[Column, ...]
+    planned: PlannedStep
+    reads: Mapping[str, Column]
     state: State
     outputs: tuple[Column, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outputs", tuple(self.operator.outputs(self.columns, self.state)))
+
+    @property
+    def number(self) -> int:
+        """See `PlannedStep`."""
+        return self.planned.number
+
+    @property
+    def operator(self) -> Operator[Any]:
+        """See `PlannedStep`."""
+        return self.planned.operator
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """See `PlannedStep`."""
+        return self.planned.inputs
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that it is applied to, under their plain names."""
+        return tuple(self.reads[name] for name in self.inputs)
 
     @property
     def references(self) -> dict[str, str]:
@@ -106,9 +140,8 @@ class Step:
         """The same step for those of its columns alone that these references are made of."""
         if not self.operator.columnwise:
             return self
-        kept = tuple(column for column in self.columns if self._makes(column, wanted))
-        inputs = {column.name: self.inputs[column.name] for column in kept}
-        return Step(self.number, self.operator, inputs, kept, self.state)
+        kept = {column.name: self.inputs[column.name] for column in self.columns if self._makes(column, wanted)}
+        return Step(replace(self.planned, inputs=kept), self.reads, self.state)
 
     def _makes(self, column: Column, wanted: Collection[str]) -> bool:
         made = self.operator.outputs((column,), self.state)
@@ -116,9 +149,25 @@ class Step:
 
     def apply(self, frame: pl.LazyFrame, engine: Engine, *, ordered: bool) -> pl.LazyFrame:
         """Add the outputs to a wide frame that the engine will run."""
-        collect = None if engine.ticks else engine.collect
-        wiring = Wiring(self.inputs, self.references, ordered, collect)
+        wiring = self.wiring(engine, ordered=ordered)
         return self.operator.transform(frame, self.columns, wiring, self.state)
+
+    def wiring(self, engine: Engine, *, ordered: bool) -> Wiring:
+        """Where its columns lie."""
+        return wiring(self.planned.reads, self.reads, self.references, engine, ordered=ordered)
+
+
+def wiring(
+    reads: Mapping[str, str],
+    columns: Mapping[str, Column],
+    outputs: Mapping[str, str],
+    engine: Engine,
+    *,
+    ordered: bool,
+) -> Wiring:
+    """What an operator is told of the frame."""
+    collect = None if engine.ticks else engine.collect
+    return Wiring(reads, outputs, ordered, collect, columns, ROW_REFERENCE, TRAINING_REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -126,14 +175,21 @@ class Plan:
     """A workflow for data with certain columns, not fitted yet.
 
     Attributes:
-        inputs: The raw columns that it reads.
+        inputs: The raw columns that its transform reads.
+        fit_inputs: Those that only its fit reads.
         steps: In an order in which they can run.
         outputs: Plain name -> reference.
     """
 
     inputs: tuple[Column, ...]
+    fit_inputs: tuple[Column, ...]
     steps: tuple[PlannedStep, ...]
     outputs: Mapping[str, str]
+
+    @property
+    def raw_names(self) -> list[str]:
+        """Names of the raw columns that a fit reads."""
+        return [column.name for column in (*self.inputs, *self.fit_inputs)]
 
 
 def raw_columns(columns: Iterable[Column]) -> dict[str, Column]:
@@ -153,5 +209,29 @@ def needed(references: Iterable[str], steps: Sequence[Step]) -> tuple[list[Step]
         if wanted.intersection(step.references.values()):
             narrow = step.narrowed(wanted)
             chosen.append(narrow)
-            wanted.update(narrow.inputs.values())
-    return chosen[::-1], wanted
+            wanted.update(narrow.planned.reads.values())
+    # Rows are dropped as late as can be, so that a window before it sees them all.
+    scopes = scopes_of([step.planned for step in steps])
+    in_order = chosen[::-1]
+    return sorted(in_order, key=lambda step: len(scopes[step.number])), wanted
+
+
+def scopes_of(steps: Iterable[PlannedStep]) -> dict[int, tuple[int, ...]]:
+    """Number of each step -> the numbers of those that changed the rows it works on, itself among them.
+
+    Example:
+        >>> scopes_of([])
+        {}
+    """
+    scopes: dict[int, tuple[int, ...]] = {}
+    for step in steps:
+        before = {number for port in step.fit_reads.values() for number in scope_of(port, scopes)}
+        own = set() if step.operator.rows is Rows.KEPT else {step.number}
+        scopes[step.number] = tuple(sorted(before | own))
+    return scopes
+
+
+def scope_of(port: str, scopes: Mapping[int, tuple[int, ...]]) -> tuple[int, ...]:
+    """The same for a reference: raw columns have no such steps."""
+    place = split_reference(port)[1]
+    return scopes[int(place)] if place.isdigit() else ()

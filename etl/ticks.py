@@ -79,7 +79,7 @@ def passes(plan: Plan) -> int:
     """
     depth: dict[str, int] = {}
     for step in plan.steps:
-        made_by = [split_reference(port)[1] for port in step.inputs.values()]
+        made_by = [split_reference(port)[1] for port in step.fit_reads.values()]
         learns = step.operator.state_type is not State
         depth[str(step.number)] = max((depth.get(place, 0) for place in made_by), default=0) + learns
     return max(depth.values(), default=0)

@@ -31,13 +31,24 @@ POLARS: dict[DType, pl.DataType] = {
 }
 """The Polars type of each of ours."""
 
+
+def polars_type(column: Column) -> pl.DataType:
+    """The Polars type of a column, on disk and in a frame.
+
+    Example:
+        >>> polars_type(Column("genres", DType.STRING, is_list=True))
+        List(String)
+    """
+    return pl.List(POLARS[column.dtype]) if column.is_list else POLARS[column.dtype]
+
+
 FLOATS = frozenset({DType.FLOAT32, DType.FLOAT64})
 TIMES = frozenset({DType.DATE, DType.DATETIME})
 INTEGERS = frozenset(DType) - FLOATS - TIMES - {DType.STRING, DType.BOOL}
 
 
 def dtype_of(dtype: pl.DataType, name: str) -> DType:
-    """Our type for a Polars type.
+    """Our type for a Polars type; of a list, the type of its elements.
 
     Raises:
         UserError: Columns of this type are not supported; names the column.
@@ -46,6 +57,10 @@ def dtype_of(dtype: pl.DataType, name: str) -> DType:
         >>> dtype_of(pl.Categorical(), "city"), dtype_of(pl.Datetime("ns"), "time")
         (<DType.STRING: 'string'>, <DType.DATETIME: 'datetime'>)
     """
+    if isinstance(dtype, pl.List):
+        if isinstance(dtype.inner, pl.List):
+            raise UserError("lists of lists are not supported", where=f"column {name}", cure="flatten the column")
+        return dtype_of(pl.Series(dtype=dtype.inner).dtype, name)
     if isinstance(dtype, pl.Categorical | pl.Enum):
         return DType.STRING
     if isinstance(dtype, pl.Datetime):
@@ -60,7 +75,7 @@ def dtype_of(dtype: pl.DataType, name: str) -> DType:
     raise UserError(
         f"columns of the type {dtype} are not supported",
         where=f"column {name}",
-        cure="give numbers, strings, booleans, dates or times",
+        cure="give numbers, strings, booleans, dates or times, or lists of them",
     )
 
 
@@ -76,19 +91,37 @@ def canonical_dtype(dtype: DType) -> DType:
     return DType.STRING if dtype == DType.STRING else DType.INT64
 
 
-def canonical(name: str, dtype: DType) -> pl.Expr:
+def canonical(name: str, dtype: DType, *, is_list: bool = False) -> pl.Expr:
     """A raw column as operators see it: one of three types, and null where a value stands for null.
+
+    The elements of lists only get their type: GPU plans can't look into lists, so the values that stand for
+    null in them become null where an operator takes them out (`clean`).
 
     Args:
         name: The raw column in the frame.
-        dtype: The type that it has there.
+        dtype: The type that it (or the elements of its lists) has there.
+        is_list: Its rows hold lists.
 
     Example:
         >>> frame = pl.DataFrame({"x": [1.5, float("nan")], "s": ["", "a"]})
         >>> frame.select(canonical("x", DType.FLOAT64), canonical("s", DType.STRING)).rows()
         [(1.5, None), (None, 'a')]
     """
+    if not is_list:
+        return clean(pl.col(name), dtype)
     value = pl.col(name)
+    if dtype in TIMES:
+        value = value.cast(pl.List(pl.Datetime("us")))
+    return value.cast(pl.List(POLARS[canonical_dtype(dtype)]))
+
+
+def clean(value: pl.Expr, dtype: DType) -> pl.Expr:
+    """A single value of this type as operators see it; see `canonical`.
+
+    Example:
+        >>> pl.DataFrame({"s": ["", "a"]}).select(clean(pl.col("s"), DType.STRING)).to_series().to_list()
+        [None, 'a']
+    """
     if dtype in FLOATS:
         return value.cast(pl.Float64).fill_nan(None)
     if dtype == DType.STRING:
@@ -115,6 +148,15 @@ def check_drift(raw: Column, found: pl.DataType) -> DType:
     """
     if isinstance(found, pl.Null):
         return raw.dtype
+    if isinstance(found, pl.List) != raw.is_list:
+        was, now_is = ("lists", "single values") if raw.is_list else ("single values", "lists")
+        raise UserError(
+            f"the column was fitted on {was} and holds {now_is} now",
+            where=f"column {raw.name}",
+            cure=f"give {was}, or fit again",
+        )
+    if found == pl.List(pl.Null):
+        return raw.dtype
     now = dtype_of(found, raw.name)
     kinds = [FLOATS, TIMES, INTEGERS | {DType.BOOL}, frozenset({DType.STRING})]
     same = any(raw.dtype in kind and now in kind for kind in kinds)
@@ -139,7 +181,8 @@ def columns_of(schema: pl.Schema, tags: dict[str, frozenset[Tag]] | None = None)
     found = {}
     for name, dtype in schema.items():
         try:
-            found[name] = Column(name, dtype_of(dtype, name), known.get(name, frozenset()))
+            is_list = isinstance(dtype, pl.List)
+            found[name] = Column(name, dtype_of(dtype, name), known.get(name, frozenset()), is_list)
         except UserError:
             continue
     return found

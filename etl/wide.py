@@ -6,17 +6,37 @@ from collections.abc import Collection, Iterable, Sequence
 
 import polars as pl
 
+from core.dataset import ROW
 from core.errors import UserError
 from core.schema import Column
 from core.suggest import did_you_mean
-from etl.steps import CANONICAL, KEEP, RAW, reference
+from etl.steps import CANONICAL, KEEP, RAW, ROW_REFERENCE, TRAINING_REFERENCE, reference
 from etl.types import canonical, check_drift
+
+TRAINED = "trained@flag"
+"""Whether a row is one of those to learn from, in the wide frame of a fit that sees others too."""
 
 
 def open_wide(
-    frame: pl.LazyFrame, inputs: Sequence[Column], wanted: Collection[str], keep: Sequence[str] = ()
+    frame: pl.LazyFrame,
+    inputs: Sequence[Column],
+    wanted: Collection[str],
+    keep: Sequence[str] = (),
+    *,
+    training: pl.Expr | None = None,
+    numbered: bool = False,
+    flagged: bool = False,
 ) -> pl.LazyFrame:
     """Start a wide frame: the raw columns that the references `wanted` are made of, and `keep` as they are.
+
+    Args:
+        frame: Raw rows.
+        inputs: The raw columns of the workflow.
+        wanted: References.
+        keep: Columns of the frame.
+        training: Which rows the workflow is fitted on; None: none of them.
+        numbered: Add the numbers of rows: the column ROW where the frame has it, else their place.
+        flagged: Add TRAINED.
 
     Raises:
         UserError: A column is missing or its type has changed since the fit.
@@ -32,10 +52,18 @@ def open_wide(
         if raw in wanted:
             columns.append(pl.col(column.name).alias(raw))
         if clean in wanted:
-            columns.append(canonical(column.name, now).alias(clean))
+            columns.append(canonical(column.name, now, is_list=column.is_list).alias(clean))
     for name in keep:
         _present(name, types.names(), "is to be kept")
         columns.append(pl.col(name).alias(reference(name, KEEP)))
+    if numbered:
+        if ROW not in types:
+            frame = frame.with_row_index(ROW)
+        columns.append(pl.col(ROW).alias(ROW_REFERENCE))
+        known = pl.lit(value=False) if training is None else training
+        columns.append(pl.when(known).then(pl.col(ROW)).alias(TRAINING_REFERENCE))
+    if flagged and training is not None:
+        columns.append(training.alias(TRAINED))
     return frame.select(columns)
 
 

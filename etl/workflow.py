@@ -15,7 +15,7 @@ from etl.engines.cpu import CpuEngine
 from etl.features import FeatureSpec
 from etl.fitted import Fitted
 from etl.fitting import fit
-from etl.graph import Node, compile_plan, select
+from etl.graph import Names, Node, compile_plan, select
 from etl.steps import Plan
 from etl.types import columns_of, dtype_of
 
@@ -39,7 +39,7 @@ class Workflow:
         [<Tag.CONTINUOUS: 'continuous'>, <Tag.USER: 'user'>]
     """
 
-    def __init__(self, *nodes: Node | str | Sequence[str], tags: Tags | None = None) -> None:
+    def __init__(self, *nodes: Node | Names, tags: Tags | None = None) -> None:
         if not nodes:
             raise UserError("a workflow needs at least one feature")
         self._node = reduce(add, (select(node) for node in nodes))
@@ -47,8 +47,24 @@ class Workflow:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The raw columns that it reads."""
+        """The raw columns that it is made of."""
         return self._node.inputs
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The columns that its operators read beside those: raw ones, or outputs of an operator before them."""
+        return tuple(name for name in self._node.dependencies if name not in self.inputs)
+
+    @property
+    def fit_dependencies(self) -> tuple[str, ...]:
+        """The columns that only its fit reads (the target)."""
+        known = {*self.inputs, *self.dependencies}
+        return tuple(name for name in self._node.fit_dependencies if name not in known)
+
+    @property
+    def windowed(self) -> bool:
+        """Some of its operators look at other rows of the frame."""
+        return any(operator.windowed for operator in self._node.operators)
 
     def plan(self, schema: pl.Schema) -> Plan:
         """The steps for data of these types.
@@ -56,23 +72,34 @@ class Workflow:
         Raises:
             UserError: A column is missing or of a type that an operator, or any, can't take.
         """
-        for name in self.inputs:
+        for name in (*self.inputs, *self.dependencies, *self.fit_dependencies):
             if name in schema:
                 dtype_of(schema[name], name)
         return compile_plan(self._node, columns_of(schema, self._tags))
 
-    def fit(self, frame: pl.LazyFrame | pl.DataFrame, engine: Engine | None = None) -> Fitted:
+    def fit(
+        self, frame: pl.LazyFrame | pl.DataFrame, engine: Engine | None = None, *, only: pl.Expr | None = None
+    ) -> Fitted:
         """Learn from training rows; one pass over them for each level of operators that learn.
 
         Args:
-            frame: The training rows and no others.
+            frame: The training rows (and others, if `only` is given).
             engine: What runs the passes, the CPU by default.
+            only: Which rows are the training rows; the others stand in the windows of operators that look at
+                earlier rows, and nothing is learned from them.
 
         Raises:
             UserError: A column is missing, has the wrong type, or holds nothing to learn from.
         """
         lazy = frame.lazy()
-        return fit(self.plan(lazy.collect_schema()), lazy, engine or CpuEngine())
+        return fit(self.plan(lazy.collect_schema()), lazy, engine or CpuEngine(), only=only)
+
+    def fit_transform(
+        self, frame: pl.LazyFrame | pl.DataFrame, engine: Engine | None = None
+    ) -> tuple[Fitted, pl.LazyFrame]:
+        """Learn from training rows, and give them transformed: out of fold where an operator reads the target."""
+        fitted = self.fit(frame, engine)
+        return fitted, fitted.transform(frame, engine=engine, training=pl.lit(value=True))
 
 
 def from_spec(features: Sequence[FeatureSpec], tags: Tags | None = None) -> Workflow:

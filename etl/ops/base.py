@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import polars as pl
 from pydantic import TypeAdapter
 
+from core.errors import UserError
 from core.schema import Column
 from core.spec import Spec
 from etl.onnx import GraphBuilder, Value
@@ -22,6 +24,28 @@ if TYPE_CHECKING:
 
 Collect = Callable[[Sequence[pl.LazyFrame]], list[pl.DataFrame]]
 """What computes frames: an engine's `collect`."""
+
+
+class Rows(Enum):
+    """What an operator does to the rows of the frame."""
+
+    KEPT = "kept"
+    """Each row stays."""
+    DROPPED = "dropped"
+    """Some rows go, and with them go the values of every other column of the workflow."""
+    REGROUPED = "regrouped"
+    """Other rows come out (one a group); only the operator's outputs are there from then on."""
+
+
+class Serving(Enum):
+    """What becomes of an operator where one row is asked for, without the others."""
+
+    GRAPH = "graph"
+    """Written into the serving graph (`Operator.onnx`)."""
+    CALLER = "caller"
+    """Made of other rows, so the caller gives its outputs as inputs of the graph."""
+    NEVER = "never"
+    """Can't be served; export says so by name."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +77,24 @@ class Wiring:
     """Where an operator's columns lie in the frame: plain name -> name in the frame.
 
     Attributes:
-        inputs: The columns to read.
+        inputs: The columns to read, `Operator.dependencies` and, in a fit, `Operator.fit_dependencies` among them.
         outputs: The columns to add.
         ordered: Joins must keep the order of rows (engines that restore it later say no).
         collect: Set when the plan can't hold Python (on a GPU): computes the few values that an operator has
             to work on by host code before it joins them.
+        columns: Types of all `inputs`, by plain name.
+        row: Where the number of each row lies (unsigned); set for operators that are `numbered`.
+        training: Where the number lies of each row that the workflow is fitted on, null in all other rows; set
+            for operators that are `numbered`.
     """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     ordered: bool = True
     collect: Collect | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    row: str = ""
+    training: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +125,16 @@ class Operator(Spec, Generic[S]):
     """Type of what it learns; `State` itself: nothing."""
     columnwise: ClassVar[bool] = True
     """Each output is made of one input, so that some of the columns can be had without the others."""
+    takes_lists: ClassVar[bool] = False
+    """It can be applied to columns of lists (`Column.is_list`)."""
+    rows: ClassVar[Rows] = Rows.KEPT
+    """What it does to the rows."""
+    windowed: ClassVar[bool] = False
+    """A row's values depend on other rows of the frame (earlier events of a user)."""
+    numbered: ClassVar[bool] = False
+    """It reads `Wiring.row` or `Wiring.training`."""
+    serving: ClassVar[Serving] = Serving.GRAPH
+    """What becomes of it where one row is asked for."""
 
     def __init__(self, *values: Any, **settings: Any) -> None:
         """Take settings by name or, in the order of the fields, by position: `HashBucket(10)`."""
@@ -108,6 +149,28 @@ class Operator(Spec, Generic[S]):
 
         return select(columns) >> self
 
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Columns that it reads beside those it is applied to: outputs of the node before it, else raw ones."""
+        return ()
+
+    @property
+    def fit_dependencies(self) -> tuple[str, ...]:
+        """Columns that only its fit reads, so that they need not be there later (the target)."""
+        return ()
+
+    def grouped(self, groups: tuple[tuple[str, ...], ...]) -> Operator[S]:
+        """The same operator for columns written in groups: `[["a", "b"], "c"] >> op` has the group (a, b).
+
+        Raises:
+            UserError: The operator takes no groups.
+        """
+        raise UserError(
+            f"{self.kind} takes no groups of columns",
+            where=f"columns {', '.join(groups[0])}",
+            cure="write the columns in one flat list",
+        )
+
     def outputs(self, columns: Sequence[Column], state: S | None = None) -> tuple[Column, ...]:
         """Declare the output columns; sizes that only a fit can tell are filled when `state` is given."""
         raise NotImplementedError
@@ -120,8 +183,14 @@ class Operator(Spec, Generic[S]):
         """Fit, second half: their small result becomes state."""
         return self.state_type()  # type: ignore[return-value]
 
+    def merge(self, old: S, new: S, columns: Sequence[Column]) -> S:
+        """Update: what was learned from earlier rows and from new ones, as if from all of them at once."""
+        if self.state_type is State:
+            return new
+        raise NotImplementedError
+
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S) -> pl.LazyFrame:
-        """Add the output columns to the frame; every column that was there stays as it is."""
+        """Add the output columns to the frame; every column that was there stays as it is (but see `rows`)."""
         raise NotImplementedError
 
     def onnx(

@@ -192,7 +192,8 @@ class TestRefusals:
         self.refuse((["age"] >> LogOp()) - ["age"], "no output columns")
 
     def test_lists(self):
-        self.refuse(["x"] >> Categorify(), "column x: columns of the type List", pl.DataFrame({"x": [[1]]}))
+        self.refuse(["x"] >> LogOp(), "column x: log takes single values", pl.DataFrame({"x": [[1]]}))
+        self.refuse(["x"] >> LogOp(), "column x: lists of lists", pl.DataFrame({"x": [[[1]]]}))
 
     def test_a_column_of_no_type(self):
         self.refuse(["x"] >> Categorify(), "column x: the column holds no value", pl.DataFrame({"x": [None]}))
