@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from core.suggest import did_you_mean
 
 RESERVED = frozenset({ROW, SPLIT, TARGET, TIME, USER_INDEX, ITEM_INDEX})
 """Names that a data set keeps for itself."""
+INT_MAX = 2**63 - 1
 
 
 def require_columns(wanted: Mapping[str, str], known: Sequence[str], where: str) -> None:
@@ -104,6 +106,28 @@ def require_values(nulls: Mapping[str, int], rows: int, where: str) -> None:
     empty = next((name for name, count in nulls.items() if count == rows), None)
     if empty is not None:
         raise UserError(f"the column {empty} holds no value at all", where=where, cure="leave it out of the config")
+
+
+def require_int64(highest: Mapping[str, Any], where: str) -> None:
+    """Check that integers are below 2^63, the most that an engine and a serving graph hold in an int64.
+
+    Args:
+        highest: Column -> its largest value.
+        where: The table.
+
+    Raises:
+        UserError: One is larger; names it.
+
+    Example:
+        >>> require_int64({"id": 17}, "log.parquet")
+    """
+    for name, high in highest.items():
+        if isinstance(high, int) and high > INT_MAX:
+            raise UserError(
+                f"the column {name} holds {high}, beyond the largest int64 (2^63 - 1)",
+                where=where,
+                cure="store ids as strings, and numbers as floats",
+            )
 
 
 def require_full(nulls: Mapping[str, int], names: Iterable[str | None], where: str) -> None:

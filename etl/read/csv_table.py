@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import polars as pl
 import polars.exceptions as pe
 
+from core import log
 from core.errors import UserError
 from etl.checks import require_names
+from etl.read.csv_lines import ZONED, Layout, faults, header, misfit, zone_line
 
 QUICK_LOOK = 10_000
 """Rows that tell the types at first; where later values contradict them, every row is looked at."""
@@ -32,49 +31,56 @@ class CsvFiles:
 
     Attributes:
         files: In order.
-        separator: Between fields.
-        names: Of the columns.
-        has_header: The first line of each file holds the names.
+        layout: How their fields lie.
         dtypes: Types that the user gave.
-        nulls: Texts that mean "no value".
     """
 
     files: tuple[Path, ...]
-    separator: str
-    names: tuple[str, ...]
-    has_header: bool
-    dtypes: dict[str, str]
-    nulls: tuple[str, ...]
+    layout: Layout
+    dtypes: Mapping[str, str]
+
+    @property
+    def times(self) -> list[str]:
+        """The columns of times."""
+        return [name for name, kind in self.dtypes.items() if kind == "datetime"]
 
     def scan(self, row_index: str, *, thorough: bool) -> pl.LazyFrame:
         """A lazy frame with the number of each row; lines that hold nothing are no rows.
+
+        Times with a zone become UTC; the type has no zone either way.
 
         Args:
             row_index: Name of the column with the numbers.
             thorough: Look at every row to tell the types.
         """
-        names = {} if self.has_header else {"new_columns": list(self.names)}
-        frame = pl.scan_csv(
-            list(self.files),
-            separator=self.separator,
-            has_header=self.has_header,
+        kept = self._scan(row_index=row_index, thorough=thorough)
+        kept = kept.filter(~pl.all_horizontal(pl.exclude(row_index).is_null()))
+        if not self.times:
+            return kept
+        instant = pl.col(self.times).str.to_datetime(time_unit="us", time_zone="UTC")
+        return kept.with_columns(instant.dt.replace_time_zone(None))
+
+    def _scan(self, *, row_index: str | None, thorough: bool, files: Sequence[Path] = ()) -> pl.LazyFrame:
+        layout = self.layout
+        names = {} if layout.has_header else {"new_columns": list(layout.names)}
+        return pl.scan_csv(
+            list(files or self.files),
+            separator=layout.separator,
+            has_header=layout.has_header,
             schema_overrides={name: _TYPES[kind] for name, kind in self.dtypes.items()},
-            null_values=list(self.nulls) or None,
+            null_values=list(layout.nulls) or None,
             infer_schema_length=None if thorough else QUICK_LOOK,
             row_index_name=row_index,
             glob=False,
             **names,  # type: ignore[arg-type]
         )
-        times = [name for name, kind in self.dtypes.items() if kind == "datetime"]
-        kept = frame.filter(~pl.all_horizontal(pl.exclude(row_index).is_null()))
-        return kept.with_columns(pl.col(times).str.to_datetime(time_unit="us")) if times else kept
 
     def short_lines(self) -> bool:
         """Whether a line may have too few fields, which Polars would fill with nulls in silence.
 
         Counts separators in one vectorised pass; a value that spans lines can raise a false alarm.
         """
-        least = len(self.names) - 1
+        least = len(self.layout.names) - 1
         if least == 0:
             return False
         for path in self.files:
@@ -88,7 +94,7 @@ class CsvFiles:
                 glob=False,
             )
             bare = pl.col("line").str.replace_all('"[^"]*"', "")
-            few = bare.str.count_matches(self.separator, literal=True) < least
+            few = bare.str.count_matches(self.layout.separator, literal=True) < least
             try:
                 if lines.select(few.any()).collect(engine="streaming").item():
                     return True
@@ -96,29 +102,56 @@ class CsvFiles:
                 return True
         return False
 
+    def require_one_clock(self) -> None:
+        """Check that all times of a column have a zone, or none has: else some would be hours off in silence.
+
+        Raises:
+            UserError: Some do; names the first line of either kind.
+        """
+        if not self.times:
+            return
+        zoned = pl.col(self.times).str.contains(ZONED)
+        asked = [zoned.any().name.suffix("+"), (~zoned).any().name.suffix("-")]
+        found = self._scan(row_index=None, thorough=False).select(asked).collect(engine="streaming").row(0, named=True)
+        for name in self.times:
+            if found[f"{name}+"] and found[f"{name}-"]:
+                raise UserError(
+                    f"the times in the column {name} have a zone in some lines ({self._line(name, zoned=True)}) and "
+                    f"none in others ({self._line(name, zoned=False)})",
+                    cure="write all of them alike, best in UTC",
+                )
+
+    def _line(self, name: str, *, zoned: bool) -> str:
+        places = ((path, zone_line(path, self.layout, name, zoned=zoned)) for path in self.files)
+        return next(f"{path}:{line}" for path, line in places if line is not None)
+
     def broken_line(self) -> UserError | None:
         """Read the files once more, slowly and exactly, to find the first line that is broken."""
-        return next((fault for path in self.files for fault in self._faults(path)), None)
+        return next((fault for path in self.files for fault in faults(path, self.layout)), None)
 
-    def _faults(self, path: Path) -> Iterator[UserError]:
-        reader = csv.reader(_lines(path), delimiter=self.separator, strict=True)
-        start = 1
-        try:
-            for fields in reader:
-                blank = not any(fields)
-                if not blank and len(fields) != len(self.names):
-                    yield UserError(
-                        f"this line has {len(fields)} fields, the others have {len(self.names)}",
-                        where=f"{path}:{start}",
-                        cure="mend the line",
-                    )
-                start = reader.line_num + 1
-        except csv.Error as error:
-            yield UserError(f"this line can't be read ({error})", where=f"{path}:{start}", cure="mend the line")
-        except _NotUtf8 as error:
-            yield UserError(
-                "this line is not UTF-8 text", where=f"{path}:{error.line}", cure="convert the file to UTF-8"
-            )
+    def misfit(self) -> UserError | None:
+        """Look, as slowly, for the first value that isn't of the type that the user gave its column."""
+        return self._misfit(self.dtypes)
+
+    def tell_changes(self, *, thorough: bool) -> None:
+        """Log the columns that look like numbers at first and hold text all the same, with the value that is to blame.
+
+        Args:
+            thorough: All rows tell the types; else the first rows of each file.
+        """
+        if not thorough and len(self.files) == 1:
+            return
+        first = self._scan(row_index=None, thorough=False, files=self.files[:1]).collect_schema()
+        found = self._scan(row_index=None, thorough=thorough).collect_schema()
+        for name, dtype in first.items():
+            if dtype.is_numeric() and found[name] == pl.String:
+                odd = self._misfit({name: "int64" if dtype.is_integer() else "float64"})
+                if odd is not None:
+                    log.get("etl").warning("the column %s is read as text: %s (%s)", name, odd.what, odd.where)
+
+    def _misfit(self, types: Mapping[str, str]) -> UserError | None:
+        found = (misfit(path, self.layout, types) for path in self.files)
+        return next((fault for fault in found if fault is not None), None)
 
 
 def open_csv(
@@ -126,7 +159,7 @@ def open_csv(
     *,
     separator: str,
     columns: Sequence[str] = (),
-    dtypes: dict[str, str] | None = None,
+    dtypes: Mapping[str, str] | None = None,
     nulls: Sequence[str] = (),
 ) -> CsvFiles:
     """Read the headers of CSV files and check that they agree.
@@ -134,14 +167,16 @@ def open_csv(
     Raises:
         UserError: A file is empty or not text, a name occurs twice, headers differ, or `dtypes` names no column.
     """
-    headers = {path: tuple(columns) or _header(path, separator) for path in files}
+    headers = {path: tuple(columns) or header(path, separator) for path in files}
     first = files[0]
     for path, names in headers.items():
         _check_names(path, names, headers[first], first)
     unknown = sorted(set(dtypes or {}).difference(headers[first]))
     if unknown:
         raise UserError(f"`dtypes` names the column {unknown[0]}, which isn't there", where=str(first))
-    return CsvFiles(files, separator, headers[first], not columns, dtypes or {}, tuple(nulls))
+    opened = CsvFiles(files, Layout(separator, headers[first], not columns, tuple(nulls)), dtypes or {})
+    opened.tell_changes(thorough=False)
+    return opened
 
 
 def _check_names(path: Path, names: tuple[str, ...], expected: tuple[str, ...], first: Path) -> None:
@@ -153,35 +188,3 @@ def _check_names(path: Path, names: tuple[str, ...], expected: tuple[str, ...], 
             where=f"{path}:1",
             cure="files of one table must have the same columns in the same order",
         )
-
-
-def _header(path: Path, separator: str) -> tuple[str, ...]:
-    try:
-        fields = next(csv.reader(_lines(path), delimiter=separator), None)
-    except _NotUtf8:
-        raise UserError("this is not UTF-8 text", where=f"{path}:1", cure="convert the file to UTF-8") from None
-    if not fields:
-        raise UserError("the file is empty", where=str(path), cure="give a file with a header line and rows")
-    return tuple(fields)
-
-
-class _NotUtf8(Exception):
-    """A line of a file is not UTF-8."""
-
-    def __init__(self, line: int) -> None:
-        self.line = line
-        super().__init__(line)
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, each decoded on its own, so that a bad one can be named."""
-    with _open(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError:
-                raise _NotUtf8(number) from None
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]

@@ -59,11 +59,15 @@ class Table:
             self._raise_broken_line()
         try:
             try:
+                if self.csv is not None:
+                    self.csv.require_one_clock()
                 return work(self.scan())
             except pe.PolarsError as error:
                 if self.csv is None or system_error(error) is not None:
                     raise
                 self._raise_broken_line()
+                self._raise(self.csv.misfit())
+                self.csv.tell_changes(thorough=True)
                 return work(self.scan(thorough=True))
         except OSError as error:
             raise system_error(error) or error from error
@@ -76,7 +80,10 @@ class Table:
         return found or UserError(f"the table can't be read ({brief(error)})", where=self.name)
 
     def _raise_broken_line(self) -> None:
-        fault = self.csv.broken_line() if self.csv is not None else None
+        self._raise(self.csv.broken_line() if self.csv is not None else None)
+
+    @staticmethod
+    def _raise(fault: UserError | None) -> None:
         if fault is not None:
             raise fault
 
