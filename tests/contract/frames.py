@@ -1,10 +1,12 @@
-"""Rows for the contract of operators: one frame with a column of every type, and rows drawn at random."""
+"""Rows for the contract of operators: frames with a column of every type, and rows drawn at random."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 from hypothesis import strategies as st
@@ -69,8 +71,44 @@ _VALUES = {
 }
 
 
+@dataclass(frozen=True)
+class Frames:
+    """The rows that a contract is checked on.
+
+    Attributes:
+        train: Rows to fit on.
+        odd: Rows with the ends of every type; same columns.
+        values: Column -> strategy of its values; null is drawn too, but for the columns in `full`.
+        full: Columns that are never null.
+    """
+
+    train: pl.DataFrame
+    odd: pl.DataFrame
+    values: Mapping[str, st.SearchStrategy[Any]]
+    full: frozenset[str] = field(default_factory=frozenset)
+
+    def named(self, name: str) -> pl.DataFrame:
+        """`train`, `odd`, `one row`, `one odd row` or `empty`."""
+        found = {"train": self.train, "odd": self.odd, "one row": self.train[:1], "one odd row": self.odd[:1]}
+        return found.get(name, self.train[:0])
+
+    def repeated(self, rows: int) -> pl.DataFrame:
+        """A row of values, so many times."""
+        schema = self.train.schema
+        return pl.DataFrame({name: [self.train[name].drop_nulls()[0]] * rows for name in schema}, schema=schema)
+
+    def rows(self, columns: Sequence[str]) -> st.SearchStrategy[pl.DataFrame]:
+        """Frames of 1 to 8 rows with these columns; any value of the type, or null."""
+        nulls = {name: st.nothing() if name in self.full else st.none() for name in columns}
+        one = st.fixed_dictionaries({name: nulls[name] | self.values[name] for name in columns})
+        schema = {name: self.train.schema[name] for name in columns}
+        drawn = st.lists(one, min_size=1, max_size=8)
+        return drawn.map(lambda found: pl.DataFrame(found, schema=schema, orient="row"))
+
+
+FRAMES = Frames(TRAIN, ODD, _VALUES)
+
+
 def rows(columns: Sequence[str]) -> st.SearchStrategy[pl.DataFrame]:
     """Frames of 1 to 8 rows with these columns; any value of the type, or null."""
-    one = st.fixed_dictionaries({name: st.none() | _VALUES[name] for name in columns})
-    schema = {name: SCHEMA[name] for name in columns}
-    return st.lists(one, min_size=1, max_size=8).map(lambda drawn: pl.DataFrame(drawn, schema=schema, orient="row"))
+    return FRAMES.rows(columns)

@@ -1,6 +1,8 @@
 """What every operator must hold. A new operator gets all of it by one line:
 
 class TestLogOp(OperatorContract, operator=LogOp(), takes=NUMBERS): ...
+
+An operator that needs rows of its own (a user and a time that are never null) brings them with `frames`.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from core.files import hash_tree
 from core.schema import Tag
 from etl.engines.base import Engine, Sunk
 from etl.fitted import Fitted
+from etl.graph import select
 from etl.ops import Operator
-from etl.ops.base import State
-from etl.types import POLARS, dtype_of
+from etl.ops.base import Rows, Serving, State
+from etl.types import dtype_of, polars_type
 from etl.workflow import Workflow
-from tests.contract.frames import ODD, TRAIN, rows
+from tests.contract.frames import FRAMES, Frames
 from tests.contract.serving import Served, assert_same
 
 _INHERITED = [HealthCheck.too_slow, HealthCheck.differing_executors]
@@ -51,28 +54,58 @@ class OperatorContract:
     """Laws of one operator, over every type of column that it takes."""
 
     operator: ClassVar[Operator[Any]]
-    takes: ClassVar[tuple[str, ...]]
+    takes: ClassVar[tuple[str | list[str], ...]]
     saved: ClassVar[bool] = True
     """Whether it can be saved and exported."""
+    frames: ClassVar[Frames]
 
     def __init_subclass__(
-        cls, *, operator: Operator[Any] | None = None, takes: tuple[str, ...] = (), saved: bool = True
+        cls,
+        *,
+        operator: Operator[Any] | None = None,
+        takes: tuple[str | list[str], ...] = (),
+        saved: bool = True,
+        frames: Frames = FRAMES,
     ) -> None:
         if operator is not None:
-            cls.operator, cls.takes, cls.saved = operator, takes, saved
+            cls.operator, cls.takes, cls.saved, cls.frames = operator, takes, saved, frames
             cls._fitted = cls._served = None
+
+    @property
+    def train(self) -> pl.DataFrame:
+        return self.frames.train
+
+    @property
+    def odd(self) -> pl.DataFrame:
+        return self.frames.odd
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it is applied to."""
+        return self.workflow.inputs
+
+    @property
+    def by_row(self) -> bool:
+        """Each row's outputs are made of that row alone."""
+        operator = self.operator
+        return operator.rows is Rows.KEPT and not operator.windowed
+
+    @property
+    def served_by_row(self) -> bool:
+        return self.saved and self.operator.serving is Serving.GRAPH
 
     _fitted: ClassVar[Fitted | None]
     _served: ClassVar[Served | None]
 
     @property
     def workflow(self) -> Workflow:
-        return Workflow(list(self.takes) >> self.operator, tags={name: {Tag.USER} for name in self.takes})
+        node = select(list(self.takes))
+        return Workflow(node >> self.operator, tags={name: {Tag.USER} for name in node.inputs})
 
     @property
     def fitted(self) -> Fitted:
         if type(self)._fitted is None:
-            type(self)._fitted = self.workflow.fit(TRAIN)
+            type(self)._fitted = self.workflow.fit(self.train)
         return type(self)._fitted
 
     @property
@@ -88,31 +121,38 @@ class OperatorContract:
     # -- what it leaves alone
 
     def test_input_and_other_columns_stay_untouched(self):
-        before = TRAIN.clone()
-        kept = self.fitted.transform(TRAIN.with_row_index(ROW), keep=[ROW]).collect()
-        assert TRAIN.equals(before)
+        before = self.train.clone()
+        self.fitted.transform(self.train).collect()
+        assert self.train.equals(before)
+        if self.operator.rows is Rows.REGROUPED:
+            with pytest.raises(UserError, match=self.operator.kind):
+                self.fitted.transform(self.train.with_row_index(ROW), keep=[ROW])
+            return
+        kept = self.fitted.transform(self.train.with_row_index(ROW), keep=[ROW]).collect()
         assert kept.columns == [ROW, *self.fitted.schema.names]
-        assert kept[ROW].to_list() == list(range(TRAIN.height))
+        rows = kept[ROW].to_list()
+        assert rows == sorted(set(rows))
+        assert self.operator.rows is Rows.DROPPED or len(rows) == self.train.height
 
     def test_a_transform_teaches_nothing(self, tmp_path):
         if self.saved:
-            fitted = self.workflow.fit(TRAIN)
+            fitted = self.workflow.fit(self.train)
             fitted.save(tmp_path / "before")
-            fitted.transform(ODD).collect()
+            fitted.transform(self.odd).collect()
             fitted.save(tmp_path / "after")
             assert hash_tree(tmp_path / "before") == hash_tree(tmp_path / "after")
 
     # -- what it declares
 
-    @pytest.mark.parametrize("frame", [TRAIN, ODD, TRAIN[:1], TRAIN[:0]], ids=["train", "odd", "one row", "empty"])
+    @pytest.mark.parametrize("frame", ["train", "odd", "one row", "empty"])
     def test_declared_schema_is_what_comes_out(self, frame):
-        made = self.fitted.transform(frame).collect()
+        made = self.fitted.transform(self.frames.named(frame)).collect()
         assert made.columns == list(self.fitted.schema.names)
-        assert made.height == frame.height
+        assert self.operator.rows is not Rows.KEPT or made.height == self.frames.named(frame).height
         for column in self.fitted.schema:
-            values = made[column.name]
-            assert values.dtype == POLARS[column.dtype]
-            assert column.nullable or values.null_count() == 0
+            assert made[column.name].dtype == polars_type(column)
+            assert column.nullable or made[column.name].null_count() == 0
+            values = made[column.name].explode(empty_as_null=False) if column.is_list else made[column.name]
             assert not values.dtype.is_float() or not values.is_nan().any(), "null is null, never NaN"
             if Tag.CATEGORICAL in column.tags:
                 assert column.cardinality is not None
@@ -127,84 +167,102 @@ class OperatorContract:
 
     def test_inputs_are_declared_as_they_came(self):
         for column in self.fitted.input_schema:
-            assert column.dtype == dtype_of(TRAIN.schema[column.name], column.name)
+            assert column.dtype == dtype_of(self.train.schema[column.name], column.name)
+            assert column.is_list == isinstance(self.train.schema[column.name], pl.List)
 
     # -- what it learns
 
     @pytest.mark.parametrize("seed", range(5))
     def test_the_order_of_rows_changes_nothing(self, seed):
-        shuffled = self.workflow.fit(TRAIN.sample(fraction=1.0, shuffle=True, seed=seed))
+        shuffled = self.workflow.fit(self.train.sample(fraction=1.0, shuffle=True, seed=seed))
         assert _states(shuffled) == _states(self.fitted)
 
     def test_parts_give_the_same_fit_as_the_whole(self):
-        parts = pl.concat([TRAIN[:3].lazy(), TRAIN[3:].lazy()])
+        parts = pl.concat([self.train[:3].lazy(), self.train[3:].lazy()])
         assert _states(self.workflow.fit(parts)) == _states(self.fitted)
 
     def test_one_row_is_enough(self):
-        full = pl.DataFrame({name: [TRAIN[name].drop_nulls().first()] for name in self.takes})
+        full = self.frames.repeated(1)
         fitted = self.workflow.fit(full)
-        assert fitted.transform(full).collect().height == 1
+        assert fitted.transform(full).collect().height <= 1
 
     def test_a_constant_column_gives_finite_values(self):
-        full = pl.DataFrame({name: [TRAIN[name].drop_nulls().first()] * 4 for name in self.takes})
+        full = self.frames.repeated(4)
         made = self.workflow.fit(full).transform(full).collect()
         for values in made:
-            assert values.n_unique() == 1
-            assert not values.dtype.is_float() or values.is_finite().all()
+            assert not self.by_row or values.n_unique() == 1
+            assert not values.dtype.is_float() or values.drop_nulls().is_finite().all()
 
     def test_a_column_without_values_is_named(self):
-        for name in self.takes:
-            hollow = TRAIN.with_columns(pl.lit(None, TRAIN.schema[name]).alias(name))
+        for name in self.names:
+            hollow = self.train.with_columns(pl.lit(None, self.train.schema[name]).alias(name))
             if self.learns:
                 with pytest.raises(UserError, match=f"column {name}") as caught:
                     self.workflow.fit(hollow)
                 assert caught.value.cure
             else:
-                assert self.workflow.fit(hollow).transform(hollow).collect().height == TRAIN.height
+                made = self.workflow.fit(hollow).transform(hollow).collect()
+                assert self.operator.rows is not Rows.KEPT or made.height == self.train.height
 
     def test_no_rows_are_named(self):
         if self.learns:
             with pytest.raises(UserError, match="no rows"):
-                self.workflow.fit(TRAIN[:0])
+                self.workflow.fit(self.train[:0])
         else:
-            assert self.workflow.fit(TRAIN[:0]).transform(TRAIN).collect().height == TRAIN.height
+            assert (
+                self.workflow.fit(self.train[:0])
+                .transform(self.train)
+                .collect()
+                .equals(self.fitted.transform(self.train).collect())
+            )
 
     # -- what it computes
 
     def test_a_row_alone_gives_what_it_gives_among_others(self):
-        both = pl.concat([TRAIN, ODD])
+        if not self.by_row:
+            return
+        both = pl.concat([self.train, self.odd])
         alone = pl.concat([self.fitted.transform(both[row]).collect() for row in range(both.height)])
         assert alone.equals(self.fitted.transform(both).collect())
 
     def test_all_null_rows(self):
-        hollow = pl.DataFrame({name: [None, None] for name in self.takes}, schema=_types(self.takes))
+        schema = self.frames.train.select(self.fitted.input_schema.names).schema
+        hollow = pl.DataFrame({name: [None, None] for name in schema}, schema=schema)
         made = self.fitted.transform(hollow).collect()
-        assert all(values.n_unique() == 1 for values in made)
-        untyped = pl.DataFrame({name: [None, None] for name in self.takes})
+        assert not self.by_row or all(values.n_unique() == 1 for values in made)
+        untyped = pl.DataFrame({name: [None, None] for name in schema})
         assert self.fitted.transform(untyped).collect().equals(made)
-        if self.saved:
+        if self.served_by_row:
             assert_same(self.fitted, self.served, hollow)
 
     def test_a_gpu_engine_gets_plans_without_python_and_gives_the_same(self):
         engine = GpuLikeEngine()
-        fitted = self.workflow.fit(TRAIN, engine)
+        fitted = self.workflow.fit(self.train, engine)
         assert _states(fitted) == _states(self.fitted)
-        frame = pl.concat([TRAIN, ODD]).with_row_index(ROW).lazy()
-        made = engine.collect([fitted.transform(frame, keep=[ROW], engine=engine)])[0]
-        assert made.sort(ROW).drop(ROW).equals(self.fitted.transform(frame).collect())
+        frame = pl.concat([self.train, self.odd]).with_row_index(ROW).lazy()
+        keep = [] if self.operator.rows is Rows.REGROUPED else [ROW]
+        made = engine.collect([fitted.transform(frame, keep=keep, engine=engine)])[0]
+        whole = self.fitted.transform(frame, keep=keep).collect()
+        order = keep or [name for name, dtype in whole.schema.items() if not isinstance(dtype, pl.List)]
+        assert made.sort(order).equals(whole.sort(order))
 
     # -- what is served and saved
 
-    @pytest.mark.parametrize("frame", [TRAIN, ODD, ODD[:1]], ids=["train", "odd", "one row"])
+    @pytest.mark.parametrize("frame", ["train", "odd", "one odd row"])
     def test_serving_equals_transforming(self, frame):
-        if self.saved:
-            assert_same(self.fitted, self.served, frame)
+        if self.served_by_row:
+            assert_same(self.fitted, self.served, self.frames.named(frame))
+
+    def test_what_cannot_be_served_says_so_by_name(self):
+        if self.operator.serving is Serving.NEVER:
+            with pytest.raises(UserError, match=self.operator.kind):
+                Served(self.fitted).session  # noqa: B018
 
     @given(data=st.data())
     @settings(max_examples=60, deadline=None, suppress_health_check=_INHERITED)
     def test_serving_equals_transforming_on_any_rows(self, data):
-        if self.saved:
-            assert_same(self.fitted, self.served, data.draw(rows(self.takes)))
+        if self.served_by_row:
+            assert_same(self.fitted, self.served, data.draw(self.frames.rows(self.fitted.input_schema.names)))
 
     def test_saved_and_loaded_is_the_same(self, tmp_path):
         if not self.saved:
@@ -216,14 +274,10 @@ class OperatorContract:
         assert loaded.schema == self.fitted.schema
         assert loaded.input_schema == self.fitted.input_schema
         assert _states(loaded) == _states(self.fitted)
-        both = pl.concat([TRAIN, ODD])
+        both = pl.concat([self.train, self.odd])
         assert loaded.transform(both).collect().equals(self.fitted.transform(both).collect())
         loaded.save(tmp_path / "again")
         assert hash_tree(tmp_path / "again") == hash_tree(tmp_path / "workflow")
-
-
-def _types(names: Sequence[str]) -> dict[str, pl.DataType]:
-    return {name: TRAIN.schema[name] for name in names}
 
 
 def _states(fitted: Fitted) -> list[Any]:
