@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import polars.exceptions as pe
 
-from core.dataset import SPLIT, SPLITS, TARGET
+from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
 from core.errors import UserError
-from etl.checks import require_full, require_splits, require_values
+from etl.checks import require_full, require_int64, require_splits, require_values
 from etl.engines import Engine
 from etl.look import Look, look
 from etl.raw import Raw, open_raw
@@ -22,6 +22,9 @@ from etl.splitting import Rows, expects, learn
 from etl.target import require_both_classes, require_labels, target
 from etl.times import time_of
 from etl.workflow import from_spec
+
+OWN_COLUMNS = frozenset({ROW, SPLIT, TARGET, TIME})
+"""Columns that are added here, so that operators can read them: nobody has to give them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     Raises:
         UserError: The data don't fit the settings, or either is at fault.
     """
-    raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged)
+    # An operator may read what another one makes, which only the types of the data tell apart.
+    made = from_spec(spec.features).dependencies
+    raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged, made=made)
     roles = raw.roles
     time = time_of(roles.time, None if roles.time is None else raw.types[roles.time])
     timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
@@ -75,6 +80,7 @@ def _look(raw: Raw, spec: EtlSpec) -> Look:
         raise raw.table.fault(error) from error
     where, roles = raw.table.name, raw.roles
     require_values(seen.nulls, seen.rows, where)
+    require_int64({name: summary.high for name, summary in seen.columns.items()}, where)
     require_full(seen.nulls, [spec.target.column, roles.user, roles.item, roles.time], where)
     require_labels(spec.target, raw.frame)
     return seen
@@ -86,7 +92,8 @@ def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
     Raises:
         UserError: The column of the target is a feature too.
     """
-    asked = dict.fromkeys(from_spec(spec.features).inputs, "a feature")
+    workflow = from_spec(spec.features)
+    asked = dict.fromkeys((*workflow.inputs, *workflow.dependencies), "a feature")
     if spec.target.column in asked:
         raise UserError(
             f"the column {spec.target.column} is the target and a feature, so the answer would leak",
@@ -94,12 +101,14 @@ def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
             cure="take it out of the features",
         )
     asked[spec.target.column] = "the target"
+    for name in workflow.fit_dependencies:
+        asked.setdefault(name, "the fit of a feature")
     for role, name in sources.roles.model_dump().items():
         if name is not None:
             asked.setdefault(name, f"the {role} role")
     if isinstance(spec.split, ColumnSplit):
         asked.setdefault(spec.split.column, "the split")
-    return asked
+    return {name: why for name, why in asked.items() if name not in OWN_COLUMNS}
 
 
 def _count(frame: pl.LazyFrame, spec: EtlSpec) -> dict[str, int]:
