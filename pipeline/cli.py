@@ -48,10 +48,11 @@ def root(
 
 @app.command()
 @guarded
-def run(
+def run(  # noqa: PLR0913 - each option is a parameter
     config: o.Config,
     *,
     changes: o.Set = [],  # noqa: B006 - typer reads the default and never changes it
+    engine: o.Engine = None,
     start: o.From = None,
     until: o.Until = None,
     device: o.Device = "auto",
@@ -62,7 +63,7 @@ def run(
     """Take data through every stage; what is unchanged is skipped."""
     from pipeline.commands.run import Request, run
 
-    run(Request(config, changes, start, until, device, runs_dir, dry_run, verbose))
+    run(Request(config, o.changes(changes, engine), start, until, device, runs_dir, dry_run, verbose))
 
 
 def _one_stage(name: str, what: str) -> None:
@@ -72,6 +73,7 @@ def _one_stage(name: str, what: str) -> None:
         config: o.Config,
         *,
         changes: o.Set = [],  # noqa: B006
+        engine: o.Engine = None,
         force: Annotated[bool, typer.Option("--force", help="Run it even when it is unchanged.")] = False,
         device: o.Device = "auto",
         dry_run: o.DryRun = False,
@@ -80,7 +82,8 @@ def _one_stage(name: str, what: str) -> None:
     ) -> None:
         from pipeline.commands.run import Request, run
 
-        run(Request(config, changes, name if force else None, name, device, runs_dir, dry_run, verbose))
+        first = name if force else None
+        run(Request(config, o.changes(changes, engine), first, name, device, runs_dir, dry_run, verbose))
 
     stage.__doc__ = what
     app.command(name)(guarded(stage))

@@ -50,7 +50,7 @@ def decide(
     parts = {
         "config": hash_json(stage.settings(context.spec)),
         "code": code_hash(stage.packages),
-        "libraries": hash_json(_versions(stage.libraries)),
+        "libraries": hash_json({} if stage.elsewhere(context.spec) else _versions(stage.libraries)),
         **{f"input {name}": value for name, value in inputs.items()},
     }
     key = hash_json(parts)

@@ -65,6 +65,8 @@ class Stage:
         run: Do it: write into a path (an empty directory, or the name of a file), and tell figures.
         packages: The parts of the program that decide its result.
         libraries: Distributions whose version may decide its result.
+        elsewhere: Whether these settings make it run in an environment of its own. What it wrote there holds here,
+            with other versions of the libraries.
         resumes: Its directory survives a kill, and the next attempt goes on in it.
         uses_device: It computes on the device, whose kind changes the last digits of the result.
         volatile: Files of the output that hold times and so don't count as a change of the output.
@@ -79,6 +81,7 @@ class Stage:
     packages: tuple[str, ...]
     group: str = ""
     libraries: tuple[str, ...] = ()
+    elsewhere: Callable[[RunSpec], bool] = lambda _: False
     resumes: bool = False
     uses_device: bool = False
     volatile: tuple[str, ...] = ()
@@ -104,6 +107,13 @@ def _require_rows(spec: RunSpec, rows: Mapping[str, int]) -> None:
             where="etl.split",
             cure=f"give it a larger share, or more data (rows: {dict(rows)})",
         )
+
+
+def _in_nvtabulars(spec: RunSpec) -> bool:
+    """NVTabular has an environment of its own, which the lock pins; models are trained in another."""
+    from etl.engines.spec import NvtabularEngineSpec
+
+    return isinstance(spec.etl.engine, NvtabularEngineSpec)
 
 
 def _retriever(context: Context, out: Path) -> Figures:
@@ -160,6 +170,7 @@ STAGES: tuple[Stage, ...] = (
         run=_etl,
         packages=("core", "etl"),
         libraries=("polars", "pyarrow"),
+        elsewhere=_in_nvtabulars,
         volatile=("manifest.json",),
     ),
     Stage(

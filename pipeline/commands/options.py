@@ -13,6 +13,10 @@ Set = Annotated[
     list[str],
     typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; repeatable.", show_default=False),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Where the ETL runs; short for --set etl.engine=NAME.", show_default=False),
+]
 From = Annotated[
     str | None, typer.Option("--from", metavar="STAGE", help="Run from here on, unchanged or not.", show_default=False)
 ]
@@ -23,3 +27,8 @@ RunsDir = Annotated[Path, typer.Option(help="Where run directories lie.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log details.")]
 
 RUNS = Path("runs")
+
+
+def changes(given: list[str], engine: str | None) -> list[str]:
+    """What `--set` and `--engine` ask for together; the latter has the last word."""
+    return [*given, *([] if engine is None else [f"etl.engine={engine}"])]

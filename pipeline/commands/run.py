@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from core import log
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.spec import RunSpec
 
 ONE_STAGE = ("etl", "train", "evaluate", "export")
 
@@ -43,17 +47,15 @@ def run(request: Request) -> None:
     Raises:
         UserError: The config or the data are at fault.
     """
-    from core.config import load
     from pipeline.datasets import NamedData
     from pipeline.datasets.named import is_cached
     from pipeline.runner import Range, execute
-    from pipeline.spec import RunSpec
     from pipeline.stages import Context
     from pipeline.summary import print_plan, print_summary
 
     log.configure(verbose=request.verbose)
     _check_device(request.device)
-    spec = load(RunSpec, request.config, request.overrides)
+    spec = _load(request)
     named = spec.data.interactions
     if request.dry and isinstance(named, NamedData) and not is_cached(named):
         raise UserError(
@@ -68,6 +70,23 @@ def run(request: Request) -> None:
         print_plan(steps)
     else:
         print_summary(context.run_dir, steps)
+
+
+def _load(request: Request) -> RunSpec:
+    """Read the config: the whole of it, unless the ETL is the last stage that is asked for.
+
+    Then torch isn't imported: it takes a second, and isn't there where NVTabular is.
+    """
+    from core.config import load
+
+    if request.end == "etl":
+        from pipeline.etl_spec import EtlRunSpec
+
+        # What a RunSpec has more, no stage up to the ETL looks at.
+        return cast("RunSpec", load(EtlRunSpec, request.config, request.overrides))
+    from pipeline.spec import RunSpec
+
+    return load(RunSpec, request.config, request.overrides)
 
 
 def _check_device(name: str) -> None:

@@ -135,3 +135,28 @@ def test_generate_writes_rows_and_tells_the_best_auc(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     assert "1,000 rows" in outcome.out
     assert "AUC" in outcome.out
+
+
+def test_the_etl_command_runs_without_torch(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = None  # whoever imports it fails
+from pipeline.cli import app
+app(["etl", {str(ROOT / "configs" / "smoke.yaml")!r}, "--runs-dir", {str(tmp_path)!r}, "--engine", "cpu"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "smoke" / "etl" / "manifest.json").exists()
+    again = gyrfalcon("etl", ROOT / "configs" / "smoke.yaml", "--runs-dir", tmp_path, "--dry-run")
+    assert "unchanged" in again.out
+
+
+def test_engine_is_short_for_a_setting(tmp_path: Path) -> None:
+    words = ("etl", ROOT / "configs" / "smoke.yaml", "--runs-dir", tmp_path)
+    outcome = in_process(*words, "--engine", "gpu")
+    assert outcome.code == 2
+    assert "--engine" not in outcome.err
+    assert "etl.engine" in outcome.err
+    assert "cudf" in outcome.err

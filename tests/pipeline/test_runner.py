@@ -6,6 +6,7 @@ import errno
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from core.errors import UserError
 from core.files import RETIRED, TEMPORARY
 from pipeline.lock import locked
 from pipeline.runner import Interrupted, Range, StageFailed, execute
+from pipeline.stages import STAGES
 from tests.pipeline.fakes import Fakes, context
 
 ALL = ["etl", "retriever", "ranker", "evaluate"]
@@ -63,6 +65,21 @@ def test_everything_runs_once_and_then_nothing(fakes: Fakes, tmp_path: Path) -> 
 def test_a_change_runs_what_depends_on_it(fakes: Fakes, tmp_path: Path, override: str, ran: list[str]) -> None:
     go(fakes, tmp_path)
     assert go(fakes, tmp_path, override) == ran
+
+
+@pytest.mark.parametrize(("engine", "ran"), [("cpu", ["etl"]), ("nvtabular", [])])
+def test_what_nvtabular_wrote_in_its_environment_holds_in_others(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, ran: list[str]
+) -> None:
+    """Its libraries are pinned to other versions than those that train."""
+    first, *rest = fakes.stages()
+    stages = (replace(first, libraries=STAGES[0].libraries, elsewhere=STAGES[0].elsewhere), *rest)
+    setting = f"etl.engine={engine}"
+    execute(context(tmp_path, setting), stages=stages)
+    fakes.ran.clear()
+    monkeypatch.setattr("pipeline.plan._versions", lambda libraries: dict.fromkeys(libraries, "another"))
+    execute(context(tmp_path, setting), stages=stages)
+    assert fakes.ran == ran
 
 
 def test_changed_data_run_everything_that_reads_them(fakes: Fakes, tmp_path: Path) -> None:
