@@ -71,7 +71,7 @@ def _fit(data: Labelled, spec: EtlSpec, engine: Engine) -> Fitted:
     frame, seen = (data.frame, data.seen.rows) if workflow.windowed else (data.part("train"), data.rows["train"])
     with counted(frame, "fit", seen * passes(plan), engine) as rows:
         own = rows.select(ROW, SPLIT, *(name for name in plan.raw_names if name not in {ROW, SPLIT}))
-        fitted = workflow.fit(own, engine, only=_TRAINING if workflow.windowed else None)
+        fitted = engine.fit(workflow, own, only=_TRAINING if workflow.windowed else None)
     require_model_inputs(fitted)
     return fitted
 
@@ -95,5 +95,4 @@ def _sink(rows: pl.LazyFrame, fitted: Fitted, sides: Mapping[str, Catalogue], da
     for catalogue in sides.values():
         indexed = catalogue.add_index(indexed, ordered=engine.ordered)
     keep = [ROW, SPLIT, TARGET, *(catalogue.index for catalogue in sides.values())]
-    made = fitted.transform(indexed, keep=keep, engine=engine, training=_TRAINING)
-    return engine.sink(made, dataset.path)
+    return engine.write(fitted, indexed, dataset.path, keep=keep, training=_TRAINING)

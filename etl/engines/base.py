@@ -1,6 +1,7 @@
 """What an engine is: the one door through which a lazy plan becomes rows.
 
-Plans are ordinary Polars frames. An engine says only where they run and how their result reaches the disk.
+Plans are ordinary Polars frames. An engine says only where they run and how their result reaches the disk. The one
+that runs no plans (NVTabular) has a fit and a transform of its own instead.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
 from core.dataset import SPLITS
+
+if TYPE_CHECKING:
+    from etl.fitted import Fitted
+    from etl.workflow import Workflow
 
 ROW_GROUP = 65_536
 """Rows of one row group: what a loader reads at once."""
@@ -69,6 +74,30 @@ class Engine(abc.ABC):
         Raises:
             UserError: The engine can't run the plan, a source can't be read, or the disk is full.
         """
+
+    def fit(self, workflow: Workflow, frame: pl.LazyFrame, *, only: pl.Expr | None = None) -> Fitted:
+        """Learn a workflow; by `collect`, unless the engine has a way of its own. See `Workflow.fit`."""
+        return workflow.fit(frame, self, only=only)
+
+    def write(
+        self,
+        fitted: Fitted,
+        frame: pl.LazyFrame,
+        directory: Path,
+        *,
+        keep: Sequence[str],
+        training: pl.Expr | None = None,
+    ) -> Sunk:
+        """Transform rows and write them as `sink` does; by `sink`, unless the engine has a way of its own.
+
+        Args:
+            fitted: What `fit` of this engine gave.
+            frame: Raw rows with the columns `keep`.
+            directory: Where to.
+            keep: SPLIT, ROW and whatever else is to be written beside the outputs.
+            training: Which rows the workflow was fitted on; see `Fitted.transform`.
+        """
+        return self.sink(fitted.transform(frame, keep=keep, engine=self, training=training), directory)
 
     def close(self) -> None:  # noqa: B027  most engines hold nothing
         """Give back what the engine holds (a cluster, a device)."""

@@ -1,39 +1,105 @@
-"""NVTabular as an engine: the place where a compiled workflow will run; until then it refuses, with the cure."""
+"""NVTabular as an engine: it fits and transforms; Polars reads before and writes after, on the CPU."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from core.dataset import ROW, SPLIT, SPLITS
 from core.errors import UserError
 from etl.engines.base import ROW_GROUP, Engine, Sunk
+from etl.engines.cpu import CpuEngine
+from etl.nvtabular.package import package
+
+if TYPE_CHECKING:
+    from etl.fitted import Fitted
+    from etl.nvtabular.run import Ran
+    from etl.workflow import Workflow
 
 
 class NvtabularEngine(Engine):
-    """Refuses: a compiled `nvtabular.Workflow` isn't written into a data set yet.
+    """Compiles a workflow to a real `nvtabular.Workflow`, which does the fit and the transform.
 
-    NVTabular can't run Polars plans, and running them elsewhere in silence would be a lie.
+    What NVTabular learned is taken over, so that the workflow that is saved and served gives the very ids that it
+    gave; and each output is compared with what would be served before it is written. NVTabular can't run Polars
+    plans: reading, labelling and splitting before it, and writing after it, are Polars on the CPU.
+
+    Raises:
+        MissingExtra: The package nvtabular isn't installed.
     """
 
     name = "nvtabular"
 
     def __init__(self) -> None:
-        self._refuse()
+        package()
+        self._scratch = Path(tempfile.mkdtemp(prefix="gyrfalcon-nvtabular-"))
+        self._ran: list[Ran] = []
 
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
-        """Refuse: NVTabular doesn't run Polars plans."""
-        self._refuse()
+        """Refuse: NVTabular runs operators, not Polars plans."""
+        raise UserError(
+            "NVTabular can't run a Polars plan",
+            where="engine nvtabular",
+            cure="call the engine's `fit` and `write`, or use CpuEngine()",
+        )
 
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
-        """Refuse: NVTabular doesn't run Polars plans."""
-        self._refuse()
+        """Write on the CPU what NVTabular made; see `Engine.sink`."""
+        return CpuEngine().sink(frame, directory, row_group_size=row_group_size)
 
-    def _refuse(self) -> NoReturn:
+    def fit(self, workflow: Workflow, frame: pl.LazyFrame, *, only: pl.Expr | None = None) -> Fitted:
+        """Let NVTabular learn from the training rows; see `Engine.fit`."""
+        from etl.nvtabular.run import fit
+
+        rows = frame if only is None else frame.filter(only)
+        self._ran.append(fit(workflow.plan(frame.collect_schema()), rows, self._fresh()))
+        return self._ran[-1].fitted
+
+    def write(
+        self,
+        fitted: Fitted,
+        frame: pl.LazyFrame,
+        directory: Path,
+        *,
+        keep: Sequence[str],
+        training: pl.Expr | None = None,
+    ) -> Sunk:
+        """Let NVTabular transform every split on its own; see `Engine.write`.
+
+        Raises:
+            UserError: It gives something else than would be served; names the feature.
+        """
+        from etl.nvtabular.check import require_equal
+        from etl.nvtabular.run import transform
+
+        ran = self._of(fitted)
+        parts = []
+        for number, _ in enumerate(SPLITS):
+            rows = frame.filter(pl.col(SPLIT) == number)
+            made = transform(ran, rows, self._fresh(), keep)
+            require_equal(made, fitted.transform(rows, keep=[ROW], training=training), fitted)
+            parts.append(made.sort(ROW))
+        return self.sink(pl.concat(parts), directory)
+
+    def close(self) -> None:
+        """Remove the files of NVTabular."""
+        self._ran.clear()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _of(self, fitted: Fitted) -> Ran:
+        for ran in self._ran:
+            if ran.fitted is fitted:
+                return ran
         raise UserError(
-            "preparing a data set through NVTabular isn't there yet",
+            "NVTabular can only run what it fitted",
             where="engine nvtabular",
-            cure="set `etl.engine: cpu`, which gives the same ids",
+            cure="fit with this engine, or transform with `engine: cpu`",
         )
+
+    def _fresh(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._scratch))

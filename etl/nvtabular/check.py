@@ -1,0 +1,60 @@
+"""Whether NVTabular gave what will be served: its output beside that of the workflow which took its fit over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from core.dataset import ROW
+from core.errors import UserError
+from core.schema import Column
+from etl.fitted import Fitted
+from etl.steps import needed
+from etl.types import FLOATS
+
+_RELATIVE, _ABSOLUTE = 1e-5, 1e-6
+"""Of numbers: float32 on one side or the other, and sums in another order."""
+
+
+def require_equal(theirs: pl.LazyFrame, ours: pl.LazyFrame, fitted: Fitted) -> None:
+    """Compare two transforms of the same rows; both carry ROW.
+
+    Ids must be equal; numbers up to what float32 shows.
+
+    Raises:
+        UserError: They differ; names the column, the operators that made it, and the first row.
+    """
+    columns = fitted.schema.columns
+    both = theirs.join(ours, on=ROW, suffix="@ours")
+    differing = [_differs(column).alias(column.name) for column in columns]
+    counted = both.select(pl.len().alias(ROW), *(flag.sum() for flag in differing)).collect(engine="streaming")
+    found = counted.row(0, named=True)
+    for column in columns:
+        if found[column.name]:
+            first = both.filter(_differs(column)).sort(ROW).head(1).collect().row(0, named=True)
+            raise _fault(column, found[column.name], found[ROW], first, fitted)
+
+
+def _differs(column: Column) -> pl.Expr:
+    """Whether a row's two values are not the same."""
+    one, other = pl.col(column.name), pl.col(f"{column.name}@ours")
+    if column.is_list or column.dtype not in FLOATS:
+        return one.ne_missing(other)
+    one, other = one.cast(pl.Float64).fill_nan(None), other.cast(pl.Float64).fill_nan(None)
+    near = (one - other).abs() <= _ABSOLUTE + _RELATIVE * other.abs()
+    # Infinite values are equal, not near.
+    return ~(one.eq_missing(other) | near.fill_null(value=False))
+
+
+def _fault(column: Column, count: int, rows: int, first: Mapping[str, Any], fitted: Fitted) -> UserError:
+    steps, _ = needed([fitted.outputs[column.name]], fitted.steps)
+    kinds = ", ".join(step.operator.kind for step in steps)
+    theirs, ours = first[column.name], first[f"{column.name}@ours"]
+    return UserError(
+        f"NVTabular gives other values than would be served, in {count} of {rows} rows"
+        f" ({kinds}; row {first[ROW]}: {theirs} there, {ours} when served)",
+        where=f"engine nvtabular, feature {column.name}",
+        cure="docs/nvtabular.md lists the known differences; leave the operator out, or set `etl.engine: cpu`",
+    )
