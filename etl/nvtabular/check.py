@@ -14,14 +14,14 @@ from etl.fitted import Fitted
 from etl.steps import needed
 from etl.types import FLOATS
 
-_RELATIVE, _ABSOLUTE = 1e-5, 1e-6
-"""Of numbers: float32 on one side or the other, and sums in another order."""
+_NEAR = 1e-4
+"""Of numbers, relative and absolute: NVTabular's LogOp computes in float32, and what follows may magnify that."""
 
 
 def require_equal(theirs: pl.LazyFrame, ours: pl.LazyFrame, fitted: Fitted) -> None:
     """Compare two transforms of the same rows; both carry ROW.
 
-    Ids must be equal; numbers up to what float32 shows.
+    Ids must be equal; numbers nearly so.
 
     Raises:
         UserError: They differ; names the column, the operators that made it, and the first row.
@@ -43,7 +43,7 @@ def _differs(column: Column) -> pl.Expr:
     if column.is_list or column.dtype not in FLOATS:
         return one.ne_missing(other)
     one, other = one.cast(pl.Float64).fill_nan(None), other.cast(pl.Float64).fill_nan(None)
-    near = (one - other).abs() <= _ABSOLUTE + _RELATIVE * other.abs()
+    near = (one - other).abs() <= _NEAR * (1 + other.abs())
     # Infinite values are equal, not near.
     return ~(one.eq_missing(other) | near.fill_null(value=False))
 
