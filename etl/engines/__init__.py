@@ -41,7 +41,7 @@ def _cudf(_: Any) -> Engine:
 def _dask_cuda(spec: Any) -> Engine:
     from etl.engines.dask_cuda import DaskCudaEngine
 
-    return DaskCudaEngine(scheduler=spec.scheduler, workers=spec.workers)
+    return DaskCudaEngine(spec)
 
 
 def _nvtabular(_: Any) -> Engine:

@@ -74,7 +74,11 @@ class CudfEngine(Engine):
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """See `Engine.collect`. The GPU engine takes one plan at a time."""
         with translated(self.name, cure=CURE):
-            return [frame.collect(engine=self.polars_engine()) for frame in frames]
+            return [self.collect_one(frame) for frame in frames]
+
+    def collect_one(self, frame: pl.LazyFrame) -> pl.DataFrame:
+        """Compute one frame."""
+        return frame.collect(engine=self.polars_engine())
 
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
         """See `Engine.sink`. The GPU engine can't write several directories in one pass: one pass a split."""
