@@ -148,7 +148,7 @@ class _Fitting:
         state = step.operator.learn(collected, columns)
         if step.number in self.old:
             state = step.operator.merge(self.old[step.number], state, columns)
-        self._finish(step, state)
+        self._finish(step, step.operator.settle(state))
 
     def _finish(self, planned: PlannedStep, state: State) -> None:
         step = planned.fitted(self.known, state)

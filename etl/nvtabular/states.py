@@ -15,10 +15,10 @@ import polars as pl
 from core.errors import UserError
 from core.schema import Column
 from etl.ops.base import State
-from etl.ops.categorify import Vocabularies
 from etl.ops.fill import Medians
 from etl.ops.keys import key_dtype
 from etl.ops.normalize import Extremes, Moments
+from etl.ops.vocabularies import Vocabularies
 from etl.steps import PlannedStep
 from etl.types import POLARS
 

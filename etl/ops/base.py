@@ -189,6 +189,10 @@ class Operator(Spec, Generic[S]):
             return new
         raise NotImplementedError
 
+    def settle(self, state: S) -> S:
+        """After a fit or an update: leave out of the state what only a merge needed."""
+        return state
+
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S) -> pl.LazyFrame:
         """Add the output columns to the frame; every column that was there stays as it is (but see `rows`)."""
         raise NotImplementedError

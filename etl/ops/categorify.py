@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -22,33 +21,15 @@ from core.spec import custom_error
 from etl.hashing import add_bucket, bucket_node
 from etl.lookup import add_ids
 from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, where
-from etl.ops.base import Collected, Operator, State, Statistics, Wiring
+from etl.ops.base import Collected, Operator, Statistics, Wiring
 from etl.ops.declare import categorical
 from etl.ops.keys import integral, key_dtype, key_expression, key_node
 from etl.ops.nvt import nvtabular_ops
+from etl.ops.vocabularies import Vocabularies, Vocabulary, merge, rank, settle
 
 NULL, OOV = 1, 2
 _MISSED = -1
 _MOST_IDS = 2**31 - 1
-
-
-@dataclass(frozen=True, eq=False)
-class Vocabularies(State):
-    """By column: the frame of `value` and `count` in the order of ids."""
-
-    by_column: Mapping[str, pl.DataFrame]
-
-    def tables(self) -> dict[str, pl.DataFrame]:
-        """See `State`."""
-        return dict(self.by_column)
-
-    @classmethod
-    def load(cls, value: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
-        """See `State`."""
-        for name, table in tables.items():
-            if table.columns != ["value", "count"]:
-                raise ValueError(f"the vocabulary of {name} must have the columns value and count")
-        return cls(dict(tables))
 
 
 class Categorify(Operator[Vocabularies]):
@@ -99,15 +80,13 @@ class Categorify(Operator[Vocabularies]):
         for column in columns:
             x = pl.col(wiring.inputs[column.name])
             key = frame.select(key_expression(x, column).alias("value")).filter(pl.col("value").is_not_null())
-            counts = key.group_by("value").agg(pl.len().alias("count"))
-            tables[column.name] = counts.filter(pl.col("count") >= self.freq_threshold)
+            tables[column.name] = key.group_by("value").agg(pl.len().alias("count"))
             if column.dtype == DType.FLOAT64:
                 scalars[column.name] = (~integral(x)).cast(pl.Int64).sum()
         return Statistics(scalars, tables)
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Vocabularies:
         """Put the values in order."""
-        most = self.max_size - self.first if self.max_size else _MOST_IDS - self.first
         vocabularies = {}
         for column in columns:
             if collected.scalars.get(column.name):
@@ -117,9 +96,16 @@ class Categorify(Operator[Vocabularies]):
                     cure="use bucketize, or normalize",
                 )
             counts = collected.tables[column.name]
-            ranked = counts.sort("count", "value", descending=[True, False]).head(most)
-            vocabularies[column.name] = ranked.select("value", pl.col("count").cast(pl.Int64))
-        return Vocabularies(vocabularies)
+            vocabularies[column.name] = rank(counts, threshold=self.freq_threshold, most=self._most)
+        return Vocabularies.of(vocabularies)
+
+    def merge(self, old: Vocabularies, new: Vocabularies, columns: Sequence[Column]) -> Vocabularies:
+        """Known values keep their ids; others get the next ones when they are seen often enough."""
+        return Vocabularies.of({column.name: self._merged(old, new, column.name) for column in columns})
+
+    def settle(self, state: Vocabularies) -> Vocabularies:
+        """Leave out values that can't get an id any more."""
+        return Vocabularies.of({name: settle(state[name], most=self._most) for name in state.by_column})
 
     def transform(
         self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Vocabularies
@@ -149,6 +135,15 @@ class Categorify(Operator[Vocabularies]):
         return nvtabular_ops().Categorify(
             freq_threshold=self.freq_threshold, max_size=self.max_size, num_buckets=buckets
         )
+
+    @property
+    def _most(self) -> int:
+        """Largest number of values that have ids."""
+        return (self.max_size or _MOST_IDS) - self.first
+
+    def _merged(self, old: Vocabularies, new: Vocabularies, name: str) -> Vocabulary:
+        limits = {"threshold": self.freq_threshold, "most": self._most}
+        return merge(old[name], new[name], where=f"column {name}", **limits)
 
     @property
     def _unknown(self) -> int:
