@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from etl.fitted import Fitted
+    from etl.graph import select
     from etl.workflow import Workflow
 
-__all__ = ["Fitted", "Workflow"]
+__all__ = ["Fitted", "Workflow", "select"]
+
+_HOMES = {"Fitted": "etl.fitted", "Workflow": "etl.workflow", "select": "etl.graph"}
+"""Public name -> the module that has it."""
 
 
 def __getattr__(name: str) -> Any:
     """`from etl import Workflow` loads Polars only when it is asked for."""
-    if name == "Workflow":
-        from etl.workflow import Workflow
-
-        return Workflow
-    if name == "Fitted":
-        from etl.fitted import Fitted
-
-        return Fitted
-    raise AttributeError(f"module 'etl' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'etl' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

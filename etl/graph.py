@@ -8,12 +8,12 @@ leaves a flat list of steps, which is all that fitting, transforming, saving and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import UserError
-from core.schema import Column
+from core.schema import Column, Tag
 from core.suggest import did_you_mean
 from etl.ops.base import Operator, Rows
 from etl.steps import CANONICAL, RAW, Plan, PlannedStep, reference, scope_of, scopes_of, split_reference
@@ -95,6 +95,13 @@ class Selected(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Tagged(Node):
+    """Raw columns by what they mean; which ones, only the data tell."""
+
+    tags: frozenset[Tag]
+
+
+@dataclass(frozen=True, eq=False)
 class Applied(Node):
     """An operator over the columns of a node."""
 
@@ -137,17 +144,27 @@ class Reduced(Node):
         return (self.parent,)
 
 
-def select(columns: Node | Names) -> Node:
-    """Start a graph at raw columns; a node is given back as it is.
+def select(columns: Node | Names = (), *, tags: Iterable[Tag] = ()) -> Node:
+    """Start a graph at raw columns: by name, or by what they mean; a node is given back as it is.
+
+    Args:
+        columns: Names; those in a list of their own are a group.
+        tags: Take every raw column that carries all of these (`Workflow(..., tags=...)` says what columns mean).
 
     Example:
         >>> select("age").inputs
         ('age',)
         >>> select([["a", "b"], "c"]).groups
         (('a', 'b'),)
+        >>> select(tags=[Tag.USER]).inputs
+        ()
     """
     if isinstance(columns, Node):
         return columns
+    wanted = frozenset(tags)
+    if wanted:
+        meant = Tagged(wanted)
+        return Joined((select(columns), meant)) if columns else meant
     listed = (columns,) if isinstance(columns, str) else tuple(columns)
     groups = tuple(_names(one) for one in listed if isinstance(one, list | tuple))
     flat = [name for one in listed for name in (one if isinstance(one, list | tuple) else (one,))]
@@ -183,7 +200,9 @@ class _Compiler:
 
     def visit(self, node: Node) -> None:
         if isinstance(node, Selected):
-            self.ports[id(node)] = self._select(node)
+            self.ports[id(node)] = self._select(node.names)
+        elif isinstance(node, Tagged):
+            self.ports[id(node)] = self._select(self._meaning(node.tags))
         elif isinstance(node, Applied):
             self.ports[id(node)] = self._apply(node)
         elif isinstance(node, Joined):
@@ -201,10 +220,17 @@ class _Compiler:
         """Names of the raw columns that were met."""
         return [name for port in self.known for name, place in [split_reference(port)] if place == RAW]
 
-    def _select(self, node: Selected) -> dict[str, str]:
-        for name in node.names:
+    def _select(self, names: Sequence[str]) -> dict[str, str]:
+        for name in names:
             self._meet(name, "")
-        return {name: reference(name, RAW) for name in node.names}
+        return {name: reference(name, RAW) for name in names}
+
+    def _meaning(self, tags: frozenset[Tag]) -> list[str]:
+        found = [name for name, column in self.raw.items() if column.tags.issuperset(tags)]
+        if not found:
+            told = ", ".join(sorted(tags))
+            raise UserError(f"no column is tagged {told}", cure="give Workflow(..., tags={column: {tag, ...}})")
+        return found
 
     def _meet(self, name: str, why: str) -> None:
         if name not in self.raw:

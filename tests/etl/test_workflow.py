@@ -55,6 +55,15 @@ class TestGraph:
         assert made.select("age", "city").equals(FRAME.select("age", "city"))
         assert fitted.schema["age"].dtype == DType.INT64
 
+    def test_columns_by_what_they_mean(self):
+        tags = {"age": {Tag.USER, Tag.CONTINUOUS}, "city": {Tag.USER}, "extra": {Tag.CONTINUOUS}}
+        node = (select(tags=[Tag.CONTINUOUS]) >> FillMissing(0)) + (select(tags=[Tag.USER]) - ["age"])
+        assert Workflow(node, tags=tags).fit(FRAME).schema.names == ("age", "extra", "city")
+        both = select("city", tags=[Tag.CONTINUOUS, Tag.USER])
+        assert Workflow(both, tags=tags).fit(FRAME).schema.names == ("city", "age")
+        with pytest.raises(UserError, match="no column is tagged item"):
+            Workflow(select(tags=[Tag.ITEM]), tags=tags).fit(FRAME)
+
     def test_names_on_the_left(self):
         assert (["age"] + (["city"] >> Categorify())).inputs == ("age", "city")
         assert ("city" >> Categorify()).inputs == ("city",)
