@@ -83,7 +83,7 @@ class TestCriteo:
     @pytest.mark.parametrize("name", SPLITS)
     def test_ids_are_equal_up_to_the_order_of_ties(self, both: tuple[Dataset, Dataset], name: str) -> None:
         """Each value has the same count under both ids; reserved ids and ids without a tie are the same."""
-        states = [Fitted.load(dataset.workflow_dir).steps[-1].state.tables() for dataset in both]
+        states = [Fitted.load(dataset.workflow_dir).steps[-1].state.by_column for dataset in both]
         frames = [split(dataset, name) for dataset in both]
         tied = 0
         for column in IDS:
@@ -191,7 +191,7 @@ def test_large_integers_stay_exact(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "rows" / "a.parquet")
     features = [{"columns": ["id"], "ops": ["categorify"]}]
     dataset = prepared(tmp_path / "out", tmp_path / "rows", "nvtabular", features)
-    (state,) = Fitted.load(dataset.workflow_dir).steps[0].state.tables().values()
+    (state,) = Fitted.load(dataset.workflow_dir).steps[0].state.by_column.values()
     assert set(state["value"]) == set(values)
 
 
