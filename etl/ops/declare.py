@@ -66,3 +66,12 @@ def require_keys(columns: Sequence[Column], kind: str) -> None:
                 where=f"column {column.name}",
                 cure="use bucketize for real numbers",
             )
+
+
+def not_to_be_continued(name: str) -> UserError:
+    """What a column was fitted to does not tell what an update needs."""
+    return UserError(
+        "this was taken over from NVTabular, which doesn't tell what an update needs",
+        where=f"column {name}",
+        cure="fit all rows with another engine",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.schema import Column
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Collected, State, Statistics, Wiring
+from etl.ops.declare import not_to_be_continued
 from etl.ops.elementwise import Elementwise, float_constant, number
 from etl.ops.nvt import nvtabular_ops
 
@@ -23,10 +24,14 @@ which rows are summed changes. So a fit gives the same bytes for every order of 
 
 @dataclass(frozen=True)
 class Moments(State):
-    """Mean and standard deviation (ddof 1) by column; the deviation of a constant column is 0."""
+    """By column: mean, standard deviation (ddof 1), and number of values.
+
+    The deviation of a constant column is 0. NVTabular doesn't tell the number.
+    """
 
     mean: dict[str, float]
     std: dict[str, float]
+    count: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """See `State`."""
@@ -57,7 +62,11 @@ class Normalize(Elementwise[Moments]):
         aggregations = [
             item
             for name, x in values.items()
-            for item in (x.mean().alias(f"mean@{name}"), x.std(ddof=1).alias(f"std@{name}"))
+            for item in (
+                x.mean().alias(f"mean@{name}"),
+                x.std(ddof=1).alias(f"std@{name}"),
+                x.count().alias(f"count@{name}"),
+            )
         ]
         table = frame.with_columns(pl.lit(0, pl.Int32).alias(key)).group_by(key).agg(aggregations)
         return Statistics(extremes(values), {"moments": table})
@@ -65,9 +74,10 @@ class Normalize(Elementwise[Moments]):
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Moments:
         """Read the table; columns whose extremes are equal are constant, whatever rounding left in `std`."""
         moments = collected.tables["moments"].row(0, named=True)
-        mean, std = {}, {}
-        for column in columns:
+        mean, std, count = {}, {}, {}
+        for column in with_values(collected, columns):
             low, high = finite_extremes(collected, column, self.kind)
+            count[column.name] = int(moments[f"count@{column.name}"])
             if low == high:
                 mean[column.name], std[column.name] = low, 0.0
                 continue
@@ -77,7 +87,22 @@ class Normalize(Elementwise[Moments]):
                 raise too_wide(column, self.kind)
             std[column.name] = round_to(deviation, deviation)
             mean[column.name] = round_to(moments[f"mean@{column.name}"], deviation)
-        return Moments(mean, std)
+        return Moments(mean, std, count)
+
+    def merge(self, old: Moments, new: Moments, columns: Sequence[Column]) -> Moments:
+        """Moments of both parts by Chan, Golub and LeVeque (1979), rounded again: within 2^-25 of the deviation."""
+        mean, std, count = dict(old.mean), dict(old.std), dict(old.count)
+        for column in columns:
+            name = column.name
+            if name not in new.mean:
+                continue
+            if name not in old.count:
+                raise not_to_be_continued(name)
+            mean[name], std[name] = _merged(*((one.count[name], one.mean[name], one.std[name]) for one in (old, new)))
+            count[name] += new.count[name]
+            if not (math.isfinite(std[name]) and math.isfinite(mean[name])):
+                raise too_wide(column, self.kind)
+        return Moments(mean, std, count)
 
     def expression(self, x: pl.Expr, name: str, state: Moments) -> pl.Expr:
         """See `Elementwise.expression`."""
@@ -128,11 +153,22 @@ class NormalizeMinMax(Elementwise[Extremes]):
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Extremes:
         """Read the extremes."""
         lows, highs = {}, {}
-        for column in columns:
+        for column in with_values(collected, columns):
             low, high = finite_extremes(collected, column, self.kind)
             if not math.isfinite(high - low):
                 raise too_wide(column, self.kind)
             lows[column.name], highs[column.name] = low, high
+        return Extremes(lows, highs)
+
+    def merge(self, old: Extremes, new: Extremes, columns: Sequence[Column]) -> Extremes:
+        """The smaller of the smallest, the larger of the largest."""
+        lows, highs = dict(old.low), dict(old.high)
+        for column in columns:
+            name = column.name
+            if name in new.low:
+                lows[name], highs[name] = min(lows[name], new.low[name]), max(highs[name], new.high[name])
+                if not math.isfinite(highs[name] - lows[name]):
+                    raise too_wide(column, self.kind)
         return Extremes(lows, highs)
 
     def expression(self, x: pl.Expr, name: str, state: Extremes) -> pl.Expr:
@@ -162,6 +198,11 @@ def extremes(values: dict[str, pl.Expr]) -> dict[str, pl.Expr]:
     return {**lows, **{f"high@{name}": x.max() for name, x in values.items()}}
 
 
+def with_values(collected: Collected, columns: Sequence[Column]) -> list[Column]:
+    """The columns that hold a value: in an update, some may hold none."""
+    return [column for column in columns if collected.scalars[f"low@{column.name}"] is not None]
+
+
 def finite_extremes(collected: Collected, column: Column, kind: str) -> tuple[float, float]:
     """The extremes of a column.
 
@@ -183,6 +224,15 @@ def too_wide(column: Column, kind: str) -> UserError:
     return UserError(
         f"the values lie too far apart for {kind}", where=f"column {column.name}", cure="put clip or log before"
     )
+
+
+def _merged(old: tuple[int, float, float], new: tuple[int, float, float]) -> tuple[float, float]:
+    """Mean and deviation of two parts, each given by its number of values, mean and deviation."""
+    (n, mean, std), (m, mean_m, std_m) = old, new
+    between = mean_m - mean
+    shares = ((n - 1) / (n + m - 1), (m - 1) / (n + m - 1), n / (n + m) * (m / (n + m - 1)))
+    spread = math.hypot(*(math.sqrt(share) * part for share, part in zip(shares, (std, std_m, between), strict=True)))
+    return round_to(mean + between * (m / (n + m)), spread), round_to(spread, spread)
 
 
 def round_to(value: float, scale: float) -> float:
