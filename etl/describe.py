@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.dataset import ROW, TARGET, Dataset
@@ -11,10 +11,14 @@ from core.schema import Column, DType, Schema, Tag
 from core.schema_pbtxt import write as write_pbtxt
 from etl.engines import Sunk
 from etl.entities import Catalogue
+from etl.findings import Finding, drifting
 from etl.fitted import Fitted
+from etl.guard import Made, guard
 from etl.label import Labelled
 from etl.profile import profile, unseen_shares
 from etl.samples import take
+from etl.spec import EtlSpec
+from etl.splits import ColumnSplit
 from etl.tables import write_table
 from etl.types import dtype_of
 
@@ -31,19 +35,31 @@ def write_schema(dataset: Dataset, fitted: Fitted, sides: Mapping[str, Catalogue
     write_pbtxt(schema, dataset.path / "schema.pbtxt")
 
 
-def write_raw(dataset: Dataset, data: Labelled, fitted: Fitted, files: Sunk, seed: int) -> None:
+def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Finding]:
     """Write what is known of the raw rows: their schema, up to a thousand of them, their profile.
 
     The sample is of the test split where there is one; else of the validation split, else of the training split.
+
+    Returns:
+        What a person should know: columns that drift, features that may leak.
+
+    Raises:
+        UserError: A feature may leak, and the settings refuse that.
     """
-    schema = _raw_schema(data, fitted)
+    data = made.data
+    schema = _raw_schema(data, made.fitted)
     schema.write(dataset.raw_schema_file)
-    split = next(split for split in ("test", "valid", "train") if data.rows[split])
+    golden = next(split for split in ("test", "valid", "train") if data.rows[split])
     columns = [name for name in data.raw.types if name != ROW]
-    samples = take(data.frame, split, columns, rows=data.seen.rows, seed=seed)
+    samples = take(data.frame, golden, columns, rows=data.rows, seed=seed)
     write_table(samples.golden.select(schema.names), dataset.sample_file)
-    shares = unseen_shares(files.files, fitted)
-    write_table(profile(samples.profile, data.seen, shares), dataset.profile_file)
+    leaks = guard(made, samples, spec)
+    shares = unseen_shares(made.files.files, made.fitted)
+    told = profile(samples, data.seen, shares)
+    write_table(told, dataset.profile_file)
+    roles, split = data.raw.roles, spec.split
+    cut = split.column if isinstance(split, ColumnSplit) else None
+    return [*leaks, *drifting(told, quiet=(roles.user, roles.item, roles.time, cut))]
 
 
 def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:
@@ -55,7 +71,9 @@ def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:
     return Schema(tuple(replace(column, nullable=data.seen.nulls[column.name] > 0) for column in columns))
 
 
-def write_manifest(dataset: Dataset, files: Sunk, *, engine: str, title: str | None) -> None:
+def write_manifest(
+    dataset: Dataset, files: Sunk, *, engine: str, title: str | None, findings: Sequence[Finding] = ()
+) -> None:
     """Write the manifest, last: rows, files and hashes. It holds no times, so equal data have equal manifests."""
     base = dataset.path
     names = {split: [path.relative_to(base).as_posix() for path in paths] for split, paths in files.files.items()}
@@ -65,6 +83,7 @@ def write_manifest(dataset: Dataset, files: Sunk, *, engine: str, title: str | N
         "title": title,
         "rows": dict(files.rows),
         "files": names,
+        "warnings": [found.to_json() for found in findings],
         "hashes": hash_tree(base),
     }
     write_json(base / "manifest.json", manifest)

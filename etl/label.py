@@ -13,6 +13,7 @@ from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
 from core.errors import UserError
 from etl.checks import require_full, require_int64, require_splits, require_values
 from etl.engines import Engine
+from etl.leaks import plan_findings, require_own_targets_unread, settled
 from etl.look import Look, look
 from etl.raw import Raw, open_raw
 from etl.sources import Sources
@@ -61,6 +62,7 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     Raises:
         UserError: The data don't fit the settings, or either is at fault.
     """
+    settled(spec.leaks, list(plan_findings(spec.features, spec.split, sources.roles, spec.target.column)))
     # An operator may read what another one makes, which only the types of the data tell apart.
     made = from_spec(spec.features).dependencies
     raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged, made=made)
@@ -93,8 +95,9 @@ def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
         UserError: The column of the target is a feature too.
     """
     workflow = from_spec(spec.features)
+    require_own_targets_unread(spec.features, spec.target.column)
     asked = dict.fromkeys((*workflow.inputs, *workflow.dependencies), "a feature")
-    if spec.target.column in asked:
+    if spec.target.column in workflow.inputs:
         raise UserError(
             f"the column {spec.target.column} is the target and a feature, so the answer would leak",
             where="etl.features",

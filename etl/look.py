@@ -13,7 +13,7 @@ from core.dataset import ROW
 
 @dataclass(frozen=True)
 class Summary:
-    """What one column holds.
+    """What one column holds; of a column of lists, what their elements are.
 
     Attributes:
         nulls: Rows without a value.
@@ -58,20 +58,32 @@ def look(frame: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> Look:
         >>> look(frame, {"age": pl.Int64()}).columns["age"].nulls
         1
     """
-    names = [name for name in types if name != ROW]
-    asked = [pl.len().alias("rows"), pl.col(ROW).max().alias("last")]
-    for place, name in enumerate(names):
-        asked += [part.alias(f"{place}{key}") for key, part in _parts(name, types[name]).items()]
+    lists = [name for name, dtype in types.items() if isinstance(dtype, pl.List)]
+    plain_types = {name: dtype for name, dtype in types.items() if name != ROW and name not in lists}
+    asked = [pl.len().alias("rows"), pl.col(ROW).max().alias("last"), pl.col(lists).null_count().name.suffix("@nulls")]
+    for place, (name, dtype) in enumerate(plain_types.items()):
+        asked += [part.alias(f"{place}{key}") for key, part in _parts(pl.col(name), dtype).items()]
     found = frame.select(asked).collect(engine="streaming").row(0, named=True)
     columns = {
-        name: Summary(**{key: found[f"{place}{key}"] for key in _parts(name, types[name])})
-        for place, name in enumerate(names)
+        name: Summary(**{key: found[f"{place}{key}"] for key in _parts(pl.col(name), dtype)})
+        for place, (name, dtype) in enumerate(plain_types.items())
     }
-    return Look(found["rows"], -1 if found["last"] is None else found["last"], columns)
+    columns |= {name: _elements(frame, name, types[name], found[f"{name}@nulls"]) for name in lists}
+    return Look(
+        found["rows"], -1 if found["last"] is None else found["last"], {n: columns[n] for n in types if n != ROW}
+    )
 
 
-def _parts(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
-    value = pl.col(name)
+def _elements(frame: pl.LazyFrame, name: str, dtype: pl.DataType, nulls: int) -> Summary:
+    """Summary of the elements of lists, and of rows without a list; a pass of its own, so that elements stream by."""
+    inner = dtype.inner  # type: ignore[attr-defined]
+    value = pl.col(name).fill_nan(None) if inner.is_float() else pl.col(name)
+    flat = frame.select(name).drop_nulls().explode(name, empty_as_null=False).select(value).drop_nulls()
+    found = flat.select(**_parts(pl.col(name), inner)).collect(engine="streaming").row(0, named=True)
+    return Summary(**{**found, "nulls": nulls})
+
+
+def _parts(value: pl.Expr, dtype: pl.DataType) -> dict[str, pl.Expr]:
     parts = {"nulls": value.null_count(), "distinct": value.approx_n_unique()}
     if dtype.is_numeric() or dtype.is_temporal():
         parts |= {"low": value.min(), "high": value.max()}

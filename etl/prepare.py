@@ -16,7 +16,9 @@ from etl.describe import write_manifest, write_raw, write_schema
 from etl.engines import Engine, Sunk, make
 from etl.engines.failures import translated
 from etl.entities import Catalogue, catalogues, write_catalogue, write_interactions
+from etl.findings import tell
 from etl.fitted import Fitted
+from etl.guard import Made
 from etl.label import Labelled, label
 from etl.phases import Phases
 from etl.sources import Sources
@@ -55,11 +57,12 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[st
                 files = _transform(data, fitted, dataset, engine)
                 phase.rows = data.seen.rows
             with phases("describe") as phase:
-                write_raw(dataset, data, fitted, files, seed)
+                findings = write_raw(dataset, Made(data, fitted, files), spec, seed)
                 phase.rows = data.seen.rows
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
-    write_manifest(dataset, files, engine=engine.name, title=sources.title)
+    write_manifest(dataset, files, engine=engine.name, title=sources.title, findings=findings)
+    tell(findings)
     return {"engine": engine.name, "rows": dict(files.rows), "phases": phases.figures()}
 
 

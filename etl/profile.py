@@ -1,22 +1,25 @@
-"""A profile of the raw columns, and of how much of each vocabulary was new after training, for the report."""
+"""A profile of the raw columns: what they hold, how their splits differ, and how much was new after training."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from core.dataset import SPLITS
+from etl.bins import Bins
+from etl.drift import drift, elements
 from etl.fitted import Fitted
 from etl.look import Look, plain
 from etl.ops.categorify import OOV, Categorify
+from etl.samples import Samples
 
 TOP = 10
-BINS = 24
-"""Largest number of bins of a number's histogram, from its 1 % to its 99 % quantile."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+HELD_OUT = SPLITS[1:]
+_NUMBERS, _COUNTS = pl.List(pl.Float64), pl.List(pl.Int64)
 TYPES: dict[str, Any] = {
     "name": pl.String,
     "dtype": pl.String,
@@ -27,36 +30,50 @@ TYPES: dict[str, Any] = {
     "high": pl.String,
     "mean": pl.Float64,
     "sampled": pl.Int64,
-    "quantiles": pl.List(pl.Float64),
-    "histogram": pl.List(pl.Int64),
+    "lengths": _NUMBERS,
+    "quantiles": _NUMBERS,
+    "edges": _NUMBERS,
+    "histogram": _COUNTS,
     "top_values": pl.List(pl.String),
-    "top_counts": pl.List(pl.Int64),
-    "unseen_valid": pl.Float64,
-    "unseen_test": pl.Float64,
+    "top_counts": _COUNTS,
+    **{f"unseen_{split}": pl.Float64 for split in HELD_OUT},
+    **{f"rows_{split}": pl.Int64 for split in SPLITS},
+    **{f"nulls_{split}": pl.Float64 for split in SPLITS},
+    **{f"histogram_{split}": _COUNTS for split in SPLITS},
+    **{f"top_{split}": _COUNTS for split in SPLITS},
+    **{f"{figure}_{split}": pl.Float64 for figure in ("psi", "chance", "js", "ks") for split in HELD_OUT},
+    **{f"drifts_{split}": pl.Boolean for split in HELD_OUT},
 }
+"""Columns of the table. Of a column of lists, `lengths` (quantiles) and all but `nulls` speak of the elements; the
+figures of `etl.drift` say what they speak of."""
 
 
-def profile(rows: pl.DataFrame, seen: Look, unseen: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
+def profile(samples: Samples, seen: Look, unseen: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
     """Profile raw columns; one row a column, see `TYPES` for what is told.
 
-    Counts of rows and nulls, extremes and means are exact; quantiles and frequent values come from `rows`, and
-    so do numbers of distinct values when these are all the rows there are (else within a few percent).
+    Counts of rows and nulls, extremes and means are exact; quantiles, frequent values and what differs between
+    splits come from `samples`, and so do numbers of distinct values when these are all the rows there are (else
+    within a few percent).
 
     Args:
-        rows: All rows, or a sample of them.
+        samples: All rows, or a sample of them.
         seen: What the first look found in all of them.
         unseen: Split -> raw column -> share of its rows whose value was unknown after training.
     """
-    table = [_column(rows[name], seen) | _unseen(name, unseen) for name in rows.columns]
+    table = []
+    for name in samples.profile.columns:
+        parts = {split: rows[name] for split, rows in samples.splits.items()}
+        table.append(_column(samples.profile[name], parts, seen) | _differences(parts) | _unseen(name, unseen))
     return pl.DataFrame(table, schema=TYPES, orient="row")
 
 
-def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
-    summary, full = seen.columns[values.name], values.drop_nulls()
-    whole = len(values) == seen.rows
+def _column(values: pl.Series, parts: Mapping[str, pl.Series], seen: Look) -> dict[str, Any]:
+    summary, whole = seen.columns[values.name], len(values) == seen.rows
+    full = _flat(values)
     # Ties by value, so that the same rows always give the same table.
     counts = full.alias("value").value_counts(name="n").sort(["n", "value"], descending=[True, False]).head(TOP)
-    numeric = values.dtype.is_numeric()
+    numeric = full.dtype.is_numeric()
+    bins = Bins.of(full) if numeric and len(full) else None
     return {
         "name": values.name,
         "dtype": str(values.dtype),
@@ -67,11 +84,46 @@ def _column(values: pl.Series, seen: Look) -> dict[str, Any]:
         "high": _text(summary.high),
         "mean": _rounded(summary.mean),
         "sampled": len(values),
-        "quantiles": [full.quantile(q, "linear") for q in QUANTILES] if numeric and len(full) else [],
-        "histogram": _histogram(full) if numeric else [],
+        "lengths": _quantiles(values.drop_nulls().list.len()) if isinstance(values.dtype, pl.List) else [],
+        "quantiles": _quantiles(full) if numeric else [],
+        "edges": bins.edges if bins else [],
+        "histogram": bins.counts(full) if bins else [],
         "top_values": plain(counts["value"].to_list()),
         "top_counts": counts["n"].to_list(),
+        **{f"histogram_{split}": bins.counts(_flat(part)) if bins else [] for split, part in parts.items()},
+        **{f"top_{split}": _times(counts["value"], _flat(part)) for split, part in parts.items()},
     }
+
+
+def _flat(values: pl.Series) -> pl.Series:
+    """The values that are there; of lists, their elements."""
+    return elements(values).drop_nulls() if isinstance(values.dtype, pl.List) else values.drop_nulls()
+
+
+def _quantiles(full: pl.Series) -> list[Any]:
+    return [full.quantile(q, "linear") for q in QUANTILES] if len(full) else []
+
+
+def _times(values: pl.Series, among: pl.Series) -> list[int]:
+    """How often each of some values occurs."""
+    found = dict(among.alias("value").value_counts(name="n").iter_rows())
+    return [int(found.get(value, 0)) for value in values]
+
+
+def _differences(parts: Mapping[str, pl.Series]) -> dict[str, Any]:
+    """Rows and nulls of each split, and how far the later ones lie from the training rows."""
+    told: dict[str, Any] = {}
+    for split, part in parts.items():
+        told |= {f"rows_{split}": len(part), f"nulls_{split}": _share(part)}
+        found = drift(parts[SPLITS[0]], part) if split != SPLITS[0] else None
+        if found is not None:
+            figures = {"psi": found.psi, "chance": found.chance, "js": found.js, "ks": found.ks, "drifts": found.large}
+            told |= {f"{key}_{split}": value for key, value in figures.items()}
+    return told
+
+
+def _share(part: pl.Series) -> float | None:
+    return round(part.null_count() / len(part), 9) if len(part) else None
 
 
 def _rounded(mean: float | None) -> float | None:
@@ -79,27 +131,12 @@ def _rounded(mean: float | None) -> float | None:
     return None if mean is None else float(f"{mean:.9g}")
 
 
-def _histogram(full: pl.Series) -> list[int]:
-    """Counts in bins of equal width; what lies beyond the outer quantiles is left out, lest one value hide the rest."""
-    low, high = full.quantile(QUANTILES[0], "linear"), full.quantile(QUANTILES[-1], "linear")
-    if low is None or high is None or not math.isfinite(high - low) or not high > low:
-        return []
-    width, inner = (high - low) / BINS, full.cast(pl.Float64).filter(full.is_between(low, high))
-    if full.dtype.is_integer():
-        # Whole numbers get bins of a whole width: else some would hold more numbers than others.
-        low, width = math.floor(low), math.ceil((math.floor(high) + 1 - math.floor(low)) / BINS)
-    bins = min(BINS, math.floor((high - low) / width) + 1)
-    place = ((inner - low) / width).floor().clip(0, bins - 1).cast(pl.Int64)
-    counts = dict(place.value_counts().iter_rows())
-    return [counts.get(number, 0) for number in range(bins)]
-
-
 def _text(value: Any) -> str | None:
     return None if value is None else plain([value])[0]
 
 
 def _unseen(name: str, unseen: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
-    return {f"unseen_{split}": unseen.get(split, {}).get(name) for split in ("valid", "test")}
+    return {f"unseen_{split}": unseen.get(split, {}).get(name) for split in HELD_OUT}
 
 
 def unseen_shares(files: Mapping[str, Sequence[Path]], fitted: Fitted) -> dict[str, dict[str, float]]:
@@ -114,11 +151,16 @@ def unseen_shares(files: Mapping[str, Sequence[Path]], fitted: Fitted) -> dict[s
     """
     ranges = _unknown_ids(fitted)
     shares = {}
-    for split in ("valid", "test"):
+    for split in HELD_OUT:
         if files[split] and ranges:
-            asked = [pl.col(name).is_between(*ids).mean().alias(raw) for raw, (name, ids) in ranges.items()]
-            found = pl.scan_parquet(list(files[split]), glob=False).select(asked).collect(engine="streaming")
-            shares[split] = found.row(0, named=True)
+            rows = pl.scan_parquet(list(files[split]), glob=False)
+            flat = {raw: place for raw, place in ranges.items() if not fitted.schema[place[0]].is_list}
+            asked = [pl.col(name).is_between(*ids).mean().alias(raw) for raw, (name, ids) in flat.items()]
+            shares[split] = rows.select(asked).collect(engine="streaming").row(0, named=True) if asked else {}
+            for raw, (name, ids) in ranges.items():
+                if raw not in flat:
+                    among = rows.select(pl.col(name).explode(empty_as_null=False).drop_nulls().is_between(*ids).mean())
+                    shares[split][raw] = among.collect(engine="streaming").item()
     return shares
 
 

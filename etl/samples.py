@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from core.dataset import ROW, SPLIT, SPLITS
+from core.dataset import ROW, SPLIT, SPLITS, TARGET
 from etl.mix import below, mix64
 
 GOLDEN_ROWS = 1000
@@ -15,8 +15,8 @@ GOLDEN_ROWS = 1000
 WHOLE_ROWS = 250_000
 """A profile is made of all rows up to this many."""
 PROFILE_ROWS = 50_000
-"""A profile of more rows is made of about this many."""
-_HASH, _GOLDEN, _PROFILE = "__hash__", "__golden__", "__profile__"
+"""A profile of more rows is made of about this many, and of as many of each split where splits are compared."""
+_HASH, _GOLDEN, _PROFILE, _COMPARED = "__hash__", "__golden__", "__profile__", "__compared__"
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,43 @@ class Samples:
 
     Attributes:
         golden: At most GOLDEN_ROWS rows of one split.
-        profile: Rows of every split.
+        profile: Rows of all splits, each as likely as any other.
+        splits: Rows of each split, and their TARGET beside the columns.
     """
 
     golden: pl.DataFrame
     profile: pl.DataFrame
+    splits: Mapping[str, pl.DataFrame]
 
 
-def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, rows: int, seed: int) -> Samples:
-    """Take both samples in one pass over the columns, after a pass over what tells the split.
+def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, rows: Mapping[str, int], seed: int) -> Samples:
+    """Take all samples in one pass over the columns, after a pass over what tells the split.
 
     Args:
-        frame: Has ROW, SPLIT and the columns.
+        frame: Has ROW, SPLIT, TARGET and the columns.
         split: Where the golden rows come from.
         columns: To be taken.
-        rows: Number of rows of the frame.
+        rows: Number of rows of each split.
         seed: Chooses the rows.
     """
+    total = sum(rows.values())
     hashed = frame.with_columns(mix64(ROW, seed).alias(_HASH))
     here = pl.col(SPLIT) == SPLITS.index(split)
     lowest = hashed.filter(here).select(_HASH, ROW).bottom_k(GOLDEN_ROWS, by=[_HASH, ROW])
     picked = lowest.collect(engine="streaming")[ROW]
     # Hashes that are equal are told apart by ROW, so the rows themselves are matched.
     golden = pl.col(ROW).is_in(picked.implode())
-    profile = pl.lit(value=True) if rows <= WHOLE_ROWS else pl.col(_HASH) < below(PROFILE_ROWS / rows)
-    asked = hashed.select(ROW, golden.alias(_GOLDEN), profile.alias(_PROFILE), *columns)
-    found = asked.filter(pl.col(_GOLDEN) | pl.col(_PROFILE)).collect(engine="streaming").sort(ROW)
-    return Samples(found.filter(_GOLDEN).select(columns), found.filter(_PROFILE).select(columns))
+    shares = {name: 1.0 if total <= WHOLE_ROWS else min(1.0, PROFILE_ROWS / max(rows[name], 1)) for name in SPLITS}
+    compared = pl.any_horizontal(_picked(share, pl.col(SPLIT) == n) for n, share in enumerate(shares.values()))
+    profile = _picked(1.0 if total <= WHOLE_ROWS else PROFILE_ROWS / total, pl.lit(value=True))
+    flags = (golden.alias(_GOLDEN), profile.alias(_PROFILE), compared.alias(_COMPARED))
+    asked = hashed.select(ROW, SPLIT, TARGET, *flags, *columns).filter(pl.any_horizontal(_GOLDEN, _PROFILE, _COMPARED))
+    found = asked.collect(engine="streaming").sort(ROW)
+    both = found.filter(_COMPARED)
+    splits = {name: both.filter(pl.col(SPLIT) == n).select(TARGET, *columns) for n, name in enumerate(SPLITS)}
+    return Samples(found.filter(_GOLDEN).select(columns), found.filter(_PROFILE).select(columns), splits)
+
+
+def _picked(share: float, among: pl.Expr) -> pl.Expr:
+    """About this share of rows."""
+    return among if share >= 1 else among & (pl.col(_HASH) < below(share))

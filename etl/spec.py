@@ -10,6 +10,7 @@ from core.spec import Spec
 from core.union import ByKind
 from etl.engines.spec import ENGINE_SPECS, AutoEngine, EngineSpec
 from etl.features import FeatureSpec
+from etl.leaks import AnyLeaks, LeakSpec
 from etl.splits import AnySplit, TimeSplit
 from etl.target import TargetSpec
 
@@ -22,6 +23,7 @@ class EtlSpec(Spec):
         target: What is to be predicted.
         split: Which rows train, choose and judge.
         features: Columns and the operators that they pass through.
+        leaks: What to do about features that may know the answer or the future.
 
     Example:
         >>> spec = EtlSpec(target={"column": "click"}, split="random", features=[{"columns": ["age"], "ops": ["log"]}])
@@ -33,3 +35,4 @@ class EtlSpec(Spec):
     target: TargetSpec
     split: AnySplit = TimeSplit()
     features: tuple[FeatureSpec, ...] = Field(min_length=1)
+    leaks: AnyLeaks = LeakSpec()

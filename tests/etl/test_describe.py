@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from core import progress
-from core.dataset import ROW, SPLIT, TIME
+from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
 from core.errors import UserError
 from etl import samples, ticks
 from etl.engines import CpuEngine
@@ -19,6 +19,13 @@ from etl.look import look
 from etl.profile import profile
 from etl.target import TargetSpec, target
 from etl.times import time_of
+
+
+def halves(frame: pl.DataFrame) -> samples.Samples:
+    """The first half trains, the second judges; nothing chooses."""
+    middle = frame.height // 2
+    parts = {"train": frame[:middle], "valid": frame[:0], "test": frame[middle:]}
+    return samples.Samples(frame[:0], frame, parts)
 
 
 def test_look_and_profile_of_known_columns() -> None:
@@ -34,7 +41,8 @@ def test_look_and_profile_of_known_columns() -> None:
     seen = look(frame, types)
     assert seen.rows == 6
     assert seen.nulls == {"x": 1, "s": 1, "day": 0}
-    told = profile(frame.drop(ROW).collect(), seen, {"test": {"s": 0.25}}).rows_by_key("name", named=True, unique=True)
+    told = profile(halves(frame.drop(ROW).collect()), seen, {"test": {"s": 0.25}})
+    told = told.rows_by_key("name", named=True, unique=True)
     assert told["x"]["mean"] == 3.0
     assert told["x"]["quantiles"][3] == 3.0
     assert told["s"]["histogram"] == []
@@ -43,6 +51,26 @@ def test_look_and_profile_of_known_columns() -> None:
     assert told["s"]["top_counts"] == [2, 2, 1]
     assert (told["s"]["unseen_test"], told["s"]["unseen_valid"]) == (0.25, None)
     assert told["day"]["low"].startswith("2024-01-01")
+    assert (told["s"]["top_train"], told["s"]["top_test"]) == ([2, 1, 0], [0, 1, 1])
+    assert (told["x"]["nulls_train"], told["x"]["nulls_valid"], told["x"]["nulls_test"]) == (0.0, None, 0.333333333)
+    assert told["x"]["histogram_train"][-1] == 0
+    assert sum(told["x"]["histogram_train"] + told["x"]["histogram_test"]) == sum(told["x"]["histogram"])
+    assert (told["x"]["ks_test"], told["x"]["ks_valid"], told["s"]["ks_test"]) == (1.0, None, None)
+
+
+def test_look_and_profile_of_lists() -> None:
+    tags = [["a", "b"], [], None, ["a"], ["a", "c", "a"], ["b"]]
+    numbers = [[1.0, float("nan")], [2.0], None, [], [4.0], [3.0, 5.0]]
+    frame = pl.LazyFrame({ROW: pl.Series(range(6), dtype=pl.UInt32), "tags": tags, "x": numbers})
+    seen = look(frame, dict(frame.collect_schema()))
+    assert (seen.columns["x"].low, seen.columns["x"].high, seen.columns["x"].mean) == (1.0, 5.0, 3.0)
+    told = profile(halves(frame.drop(ROW).collect()), seen, {}).rows_by_key("name", named=True, unique=True)
+    assert (told["tags"]["nulls"], told["tags"]["distinct"]) == (1, 3)
+    assert (told["tags"]["top_values"], told["tags"]["top_counts"]) == (["a", "b", "c"], [4, 2, 1])
+    assert (told["tags"]["top_train"], told["tags"]["top_test"]) == ([1, 1, 0], [3, 1, 1])
+    assert told["tags"]["lengths"][3] == 1.0, "the median of 2, 0, 1, 3, 1"
+    assert told["x"]["quantiles"][3] == 3.0
+    assert told["x"]["nulls"] == 1
 
 
 def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,17 +81,23 @@ def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.M
     frame = (
         pl.LazyFrame({"x": range(rows)}).with_row_index(ROW).with_columns((pl.col("x") % 3).cast(pl.Int8).alias(SPLIT))
     )
-    one = samples.take(frame, "test", ["x"], rows=rows, seed=1)
+    frame = frame.with_columns(pl.lit(0.0, pl.Float32).alias(TARGET))
+    counts = {name: len(range(n, rows, 3)) for n, name in enumerate(SPLITS)}
+    one = samples.take(frame, "test", ["x"], rows=counts, seed=1)
     assert one.golden.height == 50
     found = one.golden["x"].to_list()
     assert found == sorted(found)
     assert {x % 3 for x in found} == {2}
     assert 400 < one.profile.height < 600
     shuffled = frame.collect().sample(fraction=1, shuffle=True, seed=3).lazy()
-    two = samples.take(shuffled, "test", ["x"], rows=rows, seed=1)
+    two = samples.take(shuffled, "test", ["x"], rows=counts, seed=1)
     assert one.golden.equals(two.golden)
     assert one.profile.equals(two.profile)
-    assert not one.golden.equals(samples.take(frame, "test", ["x"], rows=rows, seed=2).golden)
+    for number, (name, part) in enumerate(one.splits.items()):
+        assert {x % 3 for x in part["x"]} == {number}
+        assert 400 < part.height < 600, "as many of each split"
+        assert part.equals(two.splits[name])
+    assert not one.golden.equals(samples.take(frame, "test", ["x"], rows=counts, seed=2).golden)
 
 
 @pytest.mark.parametrize(

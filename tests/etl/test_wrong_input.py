@@ -290,10 +290,10 @@ def test_a_time_that_is_too_large(desk: Desk) -> None:
     refused(desk, "engine cpu", "conversion")
 
 
-def test_a_column_of_lists(desk: Desk) -> None:
-    desk.spec["features"] = [{"columns": ["tags"], "ops": ["categorify"]}]
+def test_an_operator_that_takes_no_lists(desk: Desk) -> None:
+    desk.spec["features"] = [{"columns": ["tags"], "ops": ["normalize"]}]
     give(desk, log().with_columns(tags=pl.concat_list("rating", "stamp")))
-    refused(desk, "column tags", "not supported")
+    refused(desk, "column tags", "lists")
 
 
 def test_dtypes_of_an_unknown_column(flat: Desk) -> None:

@@ -1,0 +1,263 @@
+"""The leak guard: what was planted is named, what is honest is not, and the settings decide what follows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from core.dataset import TARGET
+from core.errors import UserError
+from core.schema import Column
+from etl.alone import alone, presence
+from etl.features import FeatureSpec
+from etl.leaks import LeakSpec, plan_findings, require_own_targets_unread
+from etl.ops import LogOp, Operator
+from etl.sources import Roles
+from etl.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
+from tests.e2e.run import in_process
+
+from .conftest import Desk
+from .test_wrong_values import contents, write_config
+
+ROWS = 3000
+HONEST = {"x": ["normalize"], "shop": ["categorify"]}
+
+
+def sale(row: int) -> int:
+    return int(random.Random(row).random() < 0.3)
+
+
+def table(**more: Sequence[Any]) -> pl.DataFrame:
+    """Rows of which the features tell something of the target, and not all."""
+    draw = random.Random(1)
+    return pl.DataFrame(
+        {
+            "t": range(ROWS),
+            "sold": [sale(n) for n in range(ROWS)],
+            "x": [draw.gauss(sale(n), 1) for n in range(ROWS)],
+            "shop": [f"s{draw.randrange(9)}" for _ in range(ROWS)],
+            **more,
+        }
+    )
+
+
+def plant(desk: Desk, ops: dict[str, list[Any]], **more: Sequence[Any]) -> None:
+    desk.sources = {"interactions": {"path": desk.write("sales.parquet", table(**more))}, "roles": {"time": "t"}}
+    desk.spec["target"] = {"column": "sold"}
+    desk.spec["split"] = {"by": "time", "valid": 0.2, "test": 0.2}
+    desk.spec["features"] = [{"columns": [name], "ops": named} for name, named in {**HONEST, **ops}.items()]
+
+
+def warnings(desk: Desk) -> dict[str, str]:
+    """Column -> kind of each warning of a run."""
+    return {one["column"]: one["kind"] for one in desk.prepare().manifest()["warnings"]}
+
+
+def test_honest_features_are_not_named(flat: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    plant(flat, {})
+    assert warnings(flat) == {}
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+COPIES = {
+    "as it is": [sale(n) for n in range(ROWS)],
+    "as text": ["yes" if sale(n) else "no" for n in range(ROWS)],
+    "falling": [-3.5 * sale(n) - 1 for n in range(ROWS)],
+    "with noise": [sale(n) * 10 + random.Random(n + 1).random() for n in range(ROWS)],
+    "not monotone": [
+        random.Random(n).choice([-1, 1]) * (1 + random.Random(-n).random()) * sale(n) for n in range(ROWS)
+    ],
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_of_the_target(flat: Desk, way: str, caplog: pytest.LogCaptureFixture) -> None:
+    plant(flat, {"copy": ["categorify"] if way == "as text" else ["normalize"]}, copy=COPIES[way])
+    assert warnings(flat) == {"copy": "alone"}
+    assert "the column copy alone tells the target (AUC" in caplog.text
+
+
+def test_a_column_that_is_filled_in_after_the_event(flat: Desk) -> None:
+    invoice = [1000 + n % 50 if sale(n) else None for n in range(ROWS)]
+    plant(flat, {"invoice": [{"fill_missing": {"fill_val": 0}}, "normalize"]}, invoice=invoice)
+    assert warnings(flat) == {"invoice": "presence"}
+
+
+def test_a_feature_that_two_columns_make_together(flat: Desk) -> None:
+    """Neither of them tells anything alone."""
+    left = [random.Random(n + 7).random() for n in range(ROWS)]
+    right = [value + sale(n) / 4 for n, value in enumerate(left)]
+    plant(flat, {}, left=left, right=right)
+    both = {
+        "columns": ["left", "right"],
+        "ops": [{"expression": {"name": "gain", "formula": "right - left"}}, "normalize"],
+    }
+    flat.spec["features"].append(both)
+    found = warnings(flat)
+    assert found == {"gain": "alone"}
+
+
+def test_a_column_that_names_the_row(flat: Desk) -> None:
+    plant(flat, {"invoice": ["categorify"]}, invoice=[f"r{n}" for n in range(ROWS)])
+    assert warnings(flat)["invoice"] == "row"
+
+
+def test_a_time_as_a_feature_tells_the_split(flat: Desk) -> None:
+    plant(flat, {"day": ["normalize"]}, day=[n // 100 for n in range(ROWS)])
+    flat.spec["leaks"] = {"ignore": []}
+    kinds = [(one["column"], one["kind"]) for one in flat.prepare().manifest()["warnings"]]
+    assert ("day", "split") in kinds
+
+
+def test_a_feature_of_the_targets_of_its_own_rows(flat: Desk) -> None:
+    """A number that moves with the answer on training rows and hardly elsewhere."""
+    draw = random.Random(9)
+    known = [n < ROWS * 0.6 or draw.random() < 0.2 for n in range(ROWS)]
+    rate = [draw.gauss(1.5 * (sale(n) if told else draw.random() < 0.3), 1) for n, told in enumerate(known)]
+    plant(flat, {"rate": ["normalize"]}, rate=rate)
+    assert warnings(flat)["rate"] == "gap"
+
+
+def test_copies_of_training_rows(flat: Desk) -> None:
+    """The last 600 rows are the first 600 once more."""
+    plant(flat, {})
+    frame = pl.concat([table().head(2400), table().head(600)])
+    flat.sources = {"interactions": {"path": flat.write("twice.parquet", frame)}}
+    flat.spec["split"] = {"by": "random", "valid": 0, "test": 0.2}
+    (found,) = [one for one in flat.prepare().manifest()["warnings"] if one["kind"] == "duplicates"]
+    # 1200 of the 3000 rows have a twin, which trains in 0.8 of all cases: 32 % of the test rows.
+    assert 24 < float(found["told"].split("%")[0]) < 40
+    flat.spec["leaks"] = {"duplicates": 0.5}
+    assert warnings(flat) == {}
+
+
+def test_refused_by_name_and_nothing_is_written(flat: Desk) -> None:
+    plant(flat, {"copy": ["normalize"]}, copy=COPIES["falling"])
+    flat.spec["leaks"] = "refuse"
+    with pytest.raises(UserError, match="the column copy alone tells the target") as caught:
+        flat.prepare()
+    assert "etl.leaks.ignore" in str(caught.value)
+    assert not (flat.path / "out1" / "manifest.json").exists()
+
+
+def test_refused_on_the_command_line_and_the_data_set_before_stays(flat: Desk) -> None:
+    plant(flat, {})
+    write_config(flat, flat.path / "config.yaml")
+    assert in_process("etl", flat.path / "config.yaml", "--runs-dir", flat.path / "runs").code == 0
+    before = contents(flat.path / "runs")
+    plant(flat, {"copy": ["normalize"]}, copy=COPIES["falling"])
+    flat.spec["leaks"] = {"action": "refuse"}
+    write_config(flat, flat.path / "config.yaml")
+    outcome = in_process("etl", flat.path / "config.yaml", "--runs-dir", flat.path / "runs")
+    assert outcome.code == 2
+    assert len(outcome.errors) == 1
+    assert "etl.leaks: the column copy alone tells the target" in outcome.errors[0]
+    assert contents(flat.path / "runs") == before
+
+
+@pytest.mark.parametrize("leaks", ["off", {"ignore": ["copy"]}, {"action": "refuse", "ignore": ["copy"]}])
+def test_what_is_to_be_ignored_is(flat: Desk, leaks: Any) -> None:
+    plant(flat, {"copy": ["normalize"]}, copy=COPIES["falling"])
+    flat.spec["leaks"] = leaks
+    assert warnings(flat) == {}
+
+
+def test_settings() -> None:
+    assert LeakSpec(alone=0.9).duplicates == 0.01
+    with pytest.raises(ValidationError):
+        LeakSpec(alone=0.2)
+
+
+class Rate(Operator[Any]):
+    """Stands for an operator that reads the target."""
+
+    kind: ClassVar[str] = "rate"
+    reads: tuple[str, ...] = ()
+    learns: tuple[str, ...] = ()
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        return self.reads
+
+    @property
+    def fit_dependencies(self) -> tuple[str, ...]:
+        return self.learns
+
+    def outputs(self, columns: Sequence[Column], state: Any = None) -> tuple[Column, ...]:
+        return tuple(columns)
+
+
+class History(Rate):
+    """Stands for one that looks at earlier rows."""
+
+    windowed: ClassVar[bool] = True
+
+
+class OutOfFold(Rate):
+    """Stands for one that knows which rows it learned from."""
+
+    numbered: ClassVar[bool] = True
+
+
+def features(operator: Operator[Any]) -> list[FeatureSpec]:
+    return [FeatureSpec.model_construct(columns=("shop",), ops=(operator,))]
+
+
+@pytest.mark.parametrize("name", [TARGET, "sold"])
+def test_an_operator_that_reads_the_target_of_its_row(name: str) -> None:
+    with pytest.raises(UserError, match="feature shop: rate reads the target of the row itself"):
+        require_own_targets_unread(features(Rate(reads=(name,))), "sold")
+    require_own_targets_unread(features(History(reads=(name,))), "sold")
+    require_own_targets_unread(features(LogOp()), "sold")
+
+
+@pytest.mark.parametrize(
+    ("operator", "split", "kinds"),
+    [
+        (LogOp(), TimeSplit(), []),
+        (LogOp(), NoSplit(), []),
+        (LogOp(), RandomSplit(), ["split"]),
+        (History(reads=("sold",)), TimeSplit(), []),
+        (History(reads=(TARGET,)), RandomSplit(), ["split", "history"]),
+        (History(), RandomSplit(), ["split"]),
+        (Rate(learns=("sold",)), TimeSplit(), ["target"]),
+        (OutOfFold(learns=(TARGET,)), TimeSplit(), []),
+    ],
+)
+def test_what_the_settings_tell(operator: Operator[Any], split: SplitSpec, kinds: list[str]) -> None:
+    found = plan_findings(features(operator), split, Roles(time="t"), "sold")
+    assert [one.kind for one in found] == kinds
+
+
+def test_a_random_split_of_rows_without_a_time_is_fine() -> None:
+    assert list(plan_findings(features(LogOp()), RandomSplit(), Roles(), "sold")) == []
+
+
+def test_alone_says_nothing_of_few_rows_and_of_lists() -> None:
+    answer = pl.Series([0.0] * 500 + [1.0] * 15)
+    assert alone(pl.Series(range(515)), answer) is None
+    assert alone(pl.Series([[1]] * 515), answer) is None
+
+
+def test_ids_tell_nothing() -> None:
+    draw = random.Random(3)
+    answer = pl.Series([float(draw.random() < 0.5) for _ in range(4000)])
+    told = alone(pl.Series([f"r{n}" for n in range(4000)]), answer)
+    assert told is not None
+    assert told < 0.55
+
+
+def test_auc_against_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    draw = random.Random(5)
+    answer = [float(draw.random() < 0.3) for _ in range(2000)]
+    values = [round(draw.gauss(one, 2), 1) for one in answer]
+    expected = metrics.roc_auc_score(answer, values)
+    told = alone(pl.Series(values), pl.Series(answer))
+    assert told == pytest.approx(expected, abs=1e-6)
+    assert presence(pl.Series(values), pl.Series(answer)) is None
