@@ -16,29 +16,10 @@ from etl.engines.base import Engine
 from etl.engines.cpu import CpuEngine
 from etl.onnx import GraphBuilder, Value, cast_to, to_float
 from etl.ops.base import Rows
+from etl.seen import Seen
 from etl.steps import CANONICAL, RAW, Plan, Step, needed, raw_columns, reference, split_reference
 from etl.types import FLOATS, polars_type
 from etl.wide import close_wide, open_wide
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one fit or update read.
-
-    Attributes:
-        rows: Number of rows learned from.
-    """
-
-    rows: int
-
-    def to_json(self) -> dict[str, int]:
-        """Plain JSON values."""
-        return {"rows": self.rows}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, int]) -> Seen:
-        """Read what `to_json` gave."""
-        return cls(int(value["rows"]))
 
 
 @dataclass(frozen=True)
@@ -164,19 +145,44 @@ class Fitted:
         return tuple(name for name, port in ports.items() if all(map(_by_row, needed([port], self.steps)[0])))
 
     def update(
-        self, frame: pl.LazyFrame | pl.DataFrame, engine: Engine | None = None, *, only: pl.Expr | None = None
+        self,
+        frame: pl.LazyFrame | pl.DataFrame,
+        engine: Engine | None = None,
+        *,
+        only: pl.Expr | None = None,
+        label: str = "",
     ) -> Fitted:
-        """Go on learning from new rows: as if the fit had seen them too; see `etl.fitting.fit` for `only`.
+        """Go on learning from new rows, as if the fit had seen them too; this workflow stays as it is.
 
         Known categories keep their ids, new ones get the next. An operator that works on what another one
         learned (normalize after fill_median) keeps what it learned of the earlier rows as they were then.
 
+        Args:
+            frame: New rows. A column may hold nothing in them, and there may be none.
+            engine: What runs the passes, the CPU by default.
+            only: See `etl.fitting.fit`.
+            label: What to call these rows in `seen`.
+
         Raises:
-            UserError: A column is missing or its type has changed, or there are no rows.
+            UserError: A column is missing or its type has changed.
+
+        Example:
+            >>> from etl.ops import Categorify
+            >>> from etl.workflow import Workflow
+            >>> monday = Workflow(["city"] >> Categorify()).fit(pl.DataFrame({"city": ["Rome", "Rome", "Oslo"]}))
+            >>> tuesday = monday.update(pl.DataFrame({"city": ["Lima", "Lima", "Lima", "Oslo"]}), label="tuesday")
+            >>> rows = pl.DataFrame({"city": ["Rome", "Oslo", "Lima"]})
+            >>> [day.transform(rows).collect()["city"].to_list() for day in (monday, tuesday)]
+            [[3, 4, 2], [3, 4, 5]]
+            >>> [str(one) for one in tuesday.seen]
+            ['3 rows', '4 rows (tuesday)']
         """
         from etl.fitting import fit
+        from etl.updates import continued
 
-        return fit(self.plan, frame.lazy(), engine or CpuEngine(), only=only, before=self)
+        lazy = frame.lazy()
+        plan = continued(self.plan, lazy.collect_schema())
+        return fit(plan, lazy, engine or CpuEngine(), only=only, before=self, label=label)
 
     def save(self, directory: Path) -> None:
         """Write the workflow as JSON and Parquet, whole or not at all; see `etl.saving`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -11,8 +11,9 @@ import polars as pl
 from core.errors import UserError
 from core.schema import Column, Schema
 from etl.engines.base import Engine
-from etl.fitted import Fitted, Seen
+from etl.fitted import Fitted
 from etl.ops.base import Collected, State, Statistics
+from etl.seen import Seen, look, seen, warn_of_twice
 from etl.steps import Plan, PlannedStep, Step, needed, raw_columns, scope_of, scopes_of, split_reference, wiring
 from etl.wide import TRAINED, open_wide
 
@@ -20,7 +21,13 @@ _ROWS = "rows"
 
 
 def fit(
-    plan: Plan, frame: pl.LazyFrame, engine: Engine, *, only: pl.Expr | None = None, before: Fitted | None = None
+    plan: Plan,
+    frame: pl.LazyFrame,
+    engine: Engine,
+    *,
+    only: pl.Expr | None = None,
+    before: Fitted | None = None,
+    label: str = "",
 ) -> Fitted:
     """Learn the state of every step from the rows of a frame.
 
@@ -33,6 +40,7 @@ def fit(
         only: Which of the rows to learn from, all by default; the others only stand in the windows of operators
             that look at other rows.
         before: What an earlier fit of the same plan learned, to go on from.
+        label: What the user calls these rows.
 
     Raises:
         UserError: A column holds no value, or an operator can't learn from what it holds.
@@ -47,8 +55,10 @@ def fit(
             fitting.learn(level)
     steps = tuple(fitting.done[step.number] for step in plan.steps)
     earlier = () if before is None else before.seen
-    seen = earlier if fitting.rows is None else (*earlier, Seen(fitting.rows))
-    return Fitted(Schema(plan.inputs), Schema(plan.fit_inputs), steps, dict(plan.outputs), seen)
+    new = () if fitting.seen is None else (replace(fitting.seen, label=label),)
+    for one in new:
+        warn_of_twice(one, earlier)
+    return Fitted(Schema(plan.inputs), Schema(plan.fit_inputs), steps, dict(plan.outputs), (*earlier, *new))
 
 
 @dataclass
@@ -60,7 +70,7 @@ class _Fitting:
         old: State of each step before, by number; empty in a first fit.
         known: Columns by reference, as far as they are fitted.
         done: Fitted steps by number.
-        rows: Number of rows learned from; None while nothing had to be learned.
+        seen: What rows these are; None while nothing had to be learned.
     """
 
     plan: Plan
@@ -70,7 +80,7 @@ class _Fitting:
     old: Mapping[int, State]
     known: dict[str, Column]
     done: dict[int, Step] = field(default_factory=dict)
-    rows: int | None = None
+    seen: Seen | None = None
 
     def settle(self) -> list[PlannedStep]:
         """Finish the steps that learn nothing; give those that can learn now."""
@@ -88,7 +98,7 @@ class _Fitting:
         """One pass: the statistics of every operator of the level, then their states."""
         groups = list(self._groups(level))
         asked: dict[int, Statistics] = {}
-        heads = []
+        heads = [] if self.seen else [look(self._rows())]
         for group in groups:
             wide = self._wide(group)
             asked |= {step.number: self._ask(step, wide) for step in group}
@@ -96,10 +106,15 @@ class _Fitting:
         tables = {(number, key): table for number, one in asked.items() for key, table in one.tables.items()}
         first, rest = _cut(self.engine.collect([*heads, *tables.values()]), len(heads))
         found = dict(zip(tables, rest, strict=True))
-        for group, head in zip(groups, first, strict=True):
+        states: list[State] = []
+        for group, head in zip(groups, first[-len(groups) :], strict=True):
             scalars = head.row(0, named=True)
-            for step in group:
-                self._learn_one(step, asked[step.number], scalars, found)
+            states += [self._learn_one(step, asked[step.number], scalars, found) for step in group]
+        self.seen = self.seen or seen(first[0], states)
+
+    def _rows(self) -> pl.LazyFrame:
+        """The rows to learn from, as they were given."""
+        return self.frame if self.only is None else self.frame.filter(self.only)
 
     def _groups(self, level: Sequence[PlannedStep]) -> Iterator[list[PlannedStep]]:
         """The steps of a level that work on the same rows."""
@@ -133,22 +148,22 @@ class _Fitting:
         asked: Statistics,
         scalars: Mapping[str, Any],
         found: Mapping[tuple[int, str], pl.DataFrame],
-    ) -> None:
-        columns = step.columns(self.known)
-        if step.number in self.old:
-            # New rows may hold nothing in a column; what was learned before stays.
-            _require_rows(step, scalars)
-        else:
+    ) -> State:
+        """What a step learns from these rows alone; what it knew before is merged into its final state."""
+        columns, old = step.columns(self.known), self.old.get(step.number)
+        if old is None:
             _require_values(step, scalars)
-        self.rows = max(self.rows or 0, scalars[_ROWS])
+        elif scalars[_ROWS] == 0:
+            self._finish(step, old)
+            return State()
         collected = Collected(
             {key: scalars[f"{step.number}:{key}"] for key in asked.scalars},
             {key: found[step.number, key] for key in asked.tables},
         )
-        state = step.operator.learn(collected, columns)
-        if step.number in self.old:
-            state = step.operator.merge(self.old[step.number], state, columns)
-        self._finish(step, step.operator.settle(state))
+        new: State = step.operator.learn(collected, columns)
+        merged = new if old is None else step.operator.merge(old, new, columns)
+        self._finish(step, step.operator.settle(merged))
+        return new
 
     def _finish(self, planned: PlannedStep, state: State) -> None:
         step = planned.fitted(self.known, state)
@@ -174,14 +189,10 @@ def _scalars(steps: Sequence[PlannedStep], asked: Mapping[int, Statistics]) -> l
     return [pl.len().alias(_ROWS), *counts, *own]
 
 
-def _require_rows(step: PlannedStep, scalars: Mapping[str, Any]) -> None:
-    if scalars[_ROWS] == 0:
-        raise UserError("there are no rows to fit on", where=f"operator {step.operator.kind}")
-
-
 def _require_values(step: PlannedStep, scalars: Mapping[str, Any]) -> None:
     """Refuse to learn from nothing."""
-    _require_rows(step, scalars)
+    if scalars[_ROWS] == 0:
+        raise UserError("there are no rows to fit on", where=f"operator {step.operator.kind}")
     for name, port in step.fit_reads.items():
         if scalars[f"count:{port}"] == 0:
             made_of, _ = split_reference(port)

@@ -20,13 +20,14 @@ from core.errors import UserError
 from core.files import hash_file, inside, new_directory, read_json, write_json
 from core.schema import Column, Schema
 from core.suggest import did_you_mean
-from etl.fitted import Fitted, Seen
+from etl.fitted import Fitted
 from etl.ops import OPERATORS
+from etl.seen import Seen
 from etl.steps import PlannedStep, Step, raw_columns
 from etl.tables import write_table
 from etl.types import polars_type
 
-VERSION = 2
+VERSION = 3
 FILE = "workflow.json"
 
 

@@ -18,6 +18,7 @@ from etl.fitting import fit
 from etl.graph import Names, Node, compile_plan, select
 from etl.steps import Plan
 from etl.types import columns_of, dtype_of
+from etl.updates import continued
 
 Tags = Mapping[str, Iterable[Tag]]
 
@@ -78,7 +79,12 @@ class Workflow:
         return compile_plan(self._node, columns_of(schema, self._tags))
 
     def fit(
-        self, frame: pl.LazyFrame | pl.DataFrame, engine: Engine | None = None, *, only: pl.Expr | None = None
+        self,
+        frame: pl.LazyFrame | pl.DataFrame,
+        engine: Engine | None = None,
+        *,
+        only: pl.Expr | None = None,
+        label: str = "",
     ) -> Fitted:
         """Learn from training rows; one pass over them for each level of operators that learn.
 
@@ -87,12 +93,32 @@ class Workflow:
             engine: What runs the passes, the CPU by default.
             only: Which rows are the training rows; the others stand in the windows of operators that look at
                 earlier rows, and nothing is learned from them.
+            label: What to call these rows in `Fitted.seen`.
 
         Raises:
             UserError: A column is missing, has the wrong type, or holds nothing to learn from.
         """
         lazy = frame.lazy()
-        return fit(self.plan(lazy.collect_schema()), lazy, engine or CpuEngine(), only=only)
+        return fit(self.plan(lazy.collect_schema()), lazy, engine or CpuEngine(), only=only, label=label)
+
+    def update(
+        self,
+        earlier: Fitted,
+        frame: pl.LazyFrame | pl.DataFrame,
+        engine: Engine | None = None,
+        *,
+        only: pl.Expr | None = None,
+        label: str = "",
+    ) -> Fitted:
+        """Go on from what an earlier fit of the same features learned; see `Fitted.update`.
+
+        Raises:
+            UserError: The earlier features were others (names the first difference), or the rows don't fit.
+        """
+        lazy = frame.lazy()
+        schema = lazy.collect_schema()
+        plan = continued(earlier.plan, schema, self.plan(schema))
+        return fit(plan, lazy, engine or CpuEngine(), only=only, before=earlier, label=label)
 
     def fit_transform(
         self, frame: pl.LazyFrame | pl.DataFrame, engine: Engine | None = None

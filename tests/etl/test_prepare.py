@@ -97,7 +97,7 @@ def test_the_workflow_is_fitted_on_training_rows_alone(desk: Desk) -> None:
     desk.sources["interactions"] = {"path": desk.write("new.parquet", frame)}
     desk.spec["features"] = [{"columns": ["device"], "ops": ["categorify"]}]
     dataset = desk.prepare()
-    assert "new" not in Fitted.load(dataset.workflow_dir).steps[0].state.tables()["device"]["value"].to_list()
+    assert "new" not in Fitted.load(dataset.workflow_dir).steps[0].state.by_column["device"]["value"].to_list()
     assert 2 not in rows(dataset, "train")["device"]
     assert 2 in rows(dataset, "test")["device"]
     told = pl.read_parquet(dataset.profile_file).filter(pl.col("name") == "device")

@@ -42,7 +42,7 @@ def test_nothing_there(tmp_path):
 
 def test_a_newer_version(saved):
     edit(saved, lambda value: value.update(version=99))
-    assert "update gyrfalcon" in str(refuse(saved, "version 99, this program reads up to 2"))
+    assert "update gyrfalcon" in str(refuse(saved, "version 99, this program reads up to 3"))
 
 
 def test_broken_json(saved):
