@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import polars as pl
 
+from etl.probing import Positions
+
 SMALL = 300_000
-"""Largest vocabulary that is written into the plan; larger ones are joined. Measured on 1M rows x 26 columns: up
-to about here `replace_strict` is as fast as a join that need not keep order, and faster than one that must."""
+"""Largest vocabulary that is written into a plan without Python; larger ones are joined. Measured on 1M rows x 26
+columns: up to about here `replace_strict` is as fast as a join."""
+SMALL_TEXT = 20_000
+"""The same for texts in a plan that may hold Python; larger ones are probed (`etl.probing`), integers always."""
 
 
 def add_ids(
-    frame: pl.LazyFrame, key: str, values: pl.Series, output: str, *, first: int, unknown: int, ordered: bool
+    frame: pl.LazyFrame,
+    key: str,
+    values: pl.Series,
+    output: str,
+    *,
+    first: int,
+    unknown: int,
+    ordered: bool,
+    host: bool = False,
 ) -> pl.LazyFrame:
     """Add the column `output`, Int32: `first` + position of the key among `values`, or `unknown`.
 
     Args:
         frame: Holds the column `key`.
         key: Name of the column to look up; null is unknown.
-        values: Distinct values of the same type, none of them null.
+        values: Distinct values of the same type (Int64 or String), none of them null, the most frequent first.
         output: Name of the new column.
         first: Id of the first value.
         unknown: Id of all other keys.
         ordered: Keep the order of rows.
+        host: The plan may hold Python.
 
     Example:
         >>> frame = pl.LazyFrame({"k": ["b", "z", None]})
@@ -30,6 +43,10 @@ def add_ids(
     """
     if values.is_empty():
         return frame.with_columns(pl.lit(unknown, pl.Int32).alias(output))
+    if host and (values.dtype != pl.String or len(values) > SMALL_TEXT):
+        find = Positions(values, first=first, unknown=unknown)
+        found = pl.col(key).map_batches(find, return_dtype=pl.Int32, is_elementwise=True)
+        return frame.with_columns(found.alias(output))
     ids = pl.int_range(first, first + len(values), dtype=pl.Int32, eager=True)
     if len(values) <= SMALL:
         default = pl.lit(unknown, pl.Int32)

