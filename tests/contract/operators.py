@@ -2,7 +2,8 @@
 
 class TestLogOp(OperatorContract, operator=LogOp(), takes=NUMBERS): ...
 
-An operator that needs rows of its own (a user and a time that are never null) brings them with `frames`.
+An operator that needs rows of its own (a user and a time that are never null) brings them with `frames`; one whose
+updates are not exact states the error with `merge_error`. The laws of updates stand in `tests/contract/updates.py`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from etl.fitted import Fitted
 from etl.graph import select
 from etl.ops import Operator
 from etl.ops.base import Rows, Serving, State
+from etl.serving import for_serving
 from etl.types import dtype_of, polars_type
 from etl.workflow import Workflow
 from tests.contract.frames import FRAMES, Frames
 from tests.contract.serving import Served, assert_same
+from tests.contract.updates import UpdateContract, states
 
 _INHERITED = [HealthCheck.too_slow, HealthCheck.differing_executors]
 """One test runs for many operators: each is a law of its own, so no example of one tells of another."""
@@ -50,7 +53,7 @@ class GpuLikeEngine(Engine):
         raise AssertionError("operators write no files")
 
 
-class OperatorContract:
+class OperatorContract(UpdateContract):
     """Laws of one operator, over every type of column that it takes."""
 
     operator: ClassVar[Operator[Any]]
@@ -66,9 +69,11 @@ class OperatorContract:
         takes: tuple[str | list[str], ...] = (),
         saved: bool = True,
         frames: Frames = FRAMES,
+        merge_error: float = 1e-6,
     ) -> None:
         if operator is not None:
             cls.operator, cls.takes, cls.saved, cls.frames = operator, takes, saved, frames
+            cls.merge_error = merge_error
             cls._fitted = cls._served = None
 
     @property
@@ -92,7 +97,9 @@ class OperatorContract:
 
     @property
     def served_by_row(self) -> bool:
-        return self.saved and self.operator.serving is Serving.GRAPH
+        """What drops rows lets every row pass there; see `etl.serving`."""
+        operator = self.operator
+        return self.saved and operator.serving is Serving.GRAPH and operator.rows is Rows.KEPT
 
     _fitted: ClassVar[Fitted | None]
     _served: ClassVar[Served | None]
@@ -174,12 +181,13 @@ class OperatorContract:
 
     @pytest.mark.parametrize("seed", range(5))
     def test_the_order_of_rows_changes_nothing(self, seed):
-        shuffled = self.workflow.fit(self.train.sample(fraction=1.0, shuffle=True, seed=seed))
-        assert _states(shuffled) == _states(self.fitted)
+        numbered = self.train.with_row_index(ROW)
+        shuffled = self.workflow.fit(numbered.sample(fraction=1.0, shuffle=True, seed=seed))
+        assert states(shuffled) == states(self.fitted)
 
     def test_parts_give_the_same_fit_as_the_whole(self):
         parts = pl.concat([self.train[:3].lazy(), self.train[3:].lazy()])
-        assert _states(self.workflow.fit(parts)) == _states(self.fitted)
+        assert states(self.workflow.fit(parts)) == states(self.fitted)
 
     def test_one_row_is_enough(self):
         full = self.frames.repeated(1)
@@ -238,7 +246,7 @@ class OperatorContract:
     def test_a_gpu_engine_gets_plans_without_python_and_gives_the_same(self):
         engine = GpuLikeEngine()
         fitted = self.workflow.fit(self.train, engine)
-        assert _states(fitted) == _states(self.fitted)
+        assert states(fitted) == states(self.fitted)
         frame = pl.concat([self.train, self.odd]).with_row_index(ROW).lazy()
         keep = [] if self.operator.rows is Rows.REGROUPED else [ROW]
         made = engine.collect([fitted.transform(frame, keep=keep, engine=engine)])[0]
@@ -258,6 +266,12 @@ class OperatorContract:
             with pytest.raises(UserError, match=self.operator.kind):
                 Served(self.fitted).session  # noqa: B018
 
+    def test_what_drops_rows_lets_every_row_pass_in_serving(self):
+        if self.operator.rows is Rows.DROPPED and self.saved:
+            made = Served(for_serving(self.fitted)).run(self.train)
+            assert tuple(made) == self.fitted.schema.names
+            assert all(values.shape == (self.train.height,) for values in made.values())
+
     @given(data=st.data())
     @settings(max_examples=60, deadline=None, suppress_health_check=_INHERITED)
     def test_serving_equals_transforming_on_any_rows(self, data):
@@ -273,16 +287,8 @@ class OperatorContract:
         loaded = Fitted.load(tmp_path / "workflow")
         assert loaded.schema == self.fitted.schema
         assert loaded.input_schema == self.fitted.input_schema
-        assert _states(loaded) == _states(self.fitted)
+        assert states(loaded) == states(self.fitted)
         both = pl.concat([self.train, self.odd])
         assert loaded.transform(both).collect().equals(self.fitted.transform(both).collect())
         loaded.save(tmp_path / "again")
         assert hash_tree(tmp_path / "again") == hash_tree(tmp_path / "workflow")
-
-
-def _states(fitted: Fitted) -> list[Any]:
-    """Everything that was learned, as plain values."""
-    return [
-        (step.state.to_json(), {key: table.to_dict(as_series=False) for key, table in step.state.tables().items()})
-        for step in fitted.steps
-    ]

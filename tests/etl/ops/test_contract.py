@@ -7,9 +7,12 @@ from etl.ops import (
     Bucketize,
     Categorify,
     Clip,
+    Dropna,
     FillMedian,
     FillMissing,
+    Filter,
     Formula,
+    Groupby,
     HashBucket,
     LambdaOp,
     LogOp,
@@ -41,7 +44,9 @@ class TestFillMissingFraction(OperatorContract, operator=FillMissing(0.25, add_b
 class TestFillMissingText(OperatorContract, operator=FillMissing("?", add_binary_cols=True), takes=("text",)): ...
 
 
-class TestFillMedian(OperatorContract, operator=FillMedian(add_binary_cols=True), takes=NUMBERS): ...
+class TestFillMedian(
+    OperatorContract, operator=FillMedian(add_binary_cols=True), takes=NUMBERS, merge_error=1 / 256
+): ...
 
 
 class TestClip(OperatorContract, operator=Clip(min=-2, max=3.5), takes=NUMBERS): ...
@@ -79,6 +84,44 @@ class TestFormulaLogic(
     OperatorContract,
     operator=Formula("where(0 < int and not bool, min(float, 2), fill_null(float, -1)) or small == 1", "made"),
     takes=("int", "bool", "float", "small"),
+): ...
+
+
+class TestFilter(
+    OperatorContract,
+    operator=Filter("(int > 0 or is_null(text)) and text not in ['b', 'é'] or starts_with(text, 'a') or float < 0"),
+    takes=(*NUMBERS, "text"),
+): ...
+
+
+class TestFilterFunction(
+    OperatorContract, operator=Filter(lambda df: df["int"] > 3), takes=("int", "text"), saved=False
+): ...
+
+
+class TestDropna(OperatorContract, operator=Dropna(), takes=("int", "float", "text")): ...
+
+
+class TestGroupby(
+    OperatorContract,
+    operator=Groupby(
+        ["text", "bool"],
+        sort_cols=["float"],
+        aggs={
+            "int": ["count", "nunique", "sum", "mean", "min", "max", "first", "last"],
+            "single": ["sum", "std", "var", "min"],
+            "date": ["first", "max"],
+            "float": "last",
+        },
+    ),
+    takes=("text", "bool", "int", "float", "single", "date"),
+): ...
+
+
+class TestGroupbyLists(
+    OperatorContract,
+    operator=Groupby("small", ["time", "int"], ["list", "first", "nunique", "median"], "-", ascending=False),
+    takes=("small", "time", "int", "float"),
 ): ...
 
 
