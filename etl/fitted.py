@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +15,7 @@ from core.suggest import did_you_mean
 from etl.engines.base import Engine
 from etl.engines.cpu import CpuEngine
 from etl.onnx import GraphBuilder, Value, cast_to, to_float
+from etl.narrow import apply_steps
 from etl.ops.base import Rows
 from etl.seen import Seen
 from etl.steps import CANONICAL, RAW, Plan, Step, needed, raw_columns, reference, split_reference
@@ -101,9 +102,8 @@ class Fitted:
         steps, wanted = needed(ports.values(), self.steps)
         numbered = any(step.operator.numbered for step in steps)
         _require_kept(steps, keep)
-        wide = open_wide(frame.lazy(), self.input_schema.columns, wanted, keep, training=training, numbered=numbered)
-        for step in steps:
-            wide = step.apply(wide, runner, ordered=runner.ordered)
+        opened = partial(open_wide, frame.lazy(), self.input_schema.columns, training=training, numbered=numbered)
+        wide = apply_steps(opened(wanted, keep), steps, runner, opened, ordered=runner.ordered)
         finals = [(name, _finish(self.schema[name], self._known[port], port)) for name, port in ports.items()]
         return close_wide(wide, finals, keep)
 

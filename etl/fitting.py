@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from core.errors import UserError
 from core.schema import Column, Schema
 from etl.engines.base import Engine
 from etl.fitted import Fitted
+from etl.narrow import apply_steps
 from etl.ops.base import Collected, State, Statistics
 from etl.seen import Seen, look, seen, warn_of_twice
 from etl.steps import Plan, PlannedStep, Step, needed, raw_columns, scope_of, scopes_of, split_reference, wiring
@@ -104,7 +106,7 @@ class _Fitting:
             asked |= {step.number: self._ask(step, wide) for step in group}
             heads.append(wide.select(_scalars(group, asked)))
         tables = {(number, key): table for number, one in asked.items() for key, table in one.tables.items()}
-        first, rest = _cut(self.engine.collect([*heads, *tables.values()]), len(heads))
+        first, rest = _cut(self.engine.compute([*heads, *tables.values()]), len(heads))
         found = dict(zip(tables, rest, strict=True))
         states: list[State] = []
         for group, head in zip(groups, first[-len(groups) :], strict=True):
@@ -131,10 +133,9 @@ class _Fitting:
         numbered, flagged = any(step.operator.numbered for step in planned), self.only is not None
         training = pl.lit(value=True) if self.only is None else self.only
         inputs = (*self.plan.inputs, *self.plan.fit_inputs)
-        wide = open_wide(self.frame, inputs, wanted, training=training, numbered=numbered, flagged=flagged)
-        for step in chosen:
-            # The order of rows changes no statistic.
-            wide = step.apply(wide, self.engine, ordered=False)
+        opened = partial(open_wide, self.frame, inputs, training=training, numbered=numbered, flagged=flagged)
+        # The order of rows changes no statistic.
+        wide = apply_steps(opened(wanted), chosen, self.engine, opened, ordered=False)
         return wide.filter(pl.col(TRAINED)) if flagged else wide
 
     def _ask(self, step: PlannedStep, wide: pl.LazyFrame) -> Statistics:

@@ -147,9 +147,11 @@ class Step:
         made = self.operator.outputs((column,), self.state)
         return any(reference(output.name, self.number) in wanted for output in made)
 
-    def apply(self, frame: pl.LazyFrame, engine: Engine, *, ordered: bool) -> pl.LazyFrame:
-        """Add the outputs to a wide frame that the engine will run."""
-        wiring = self.wiring(engine, ordered=ordered)
+    def apply(
+        self, frame: pl.LazyFrame, engine: Engine, *, ordered: bool, narrow: pl.LazyFrame | None = None
+    ) -> pl.LazyFrame:
+        """Add the outputs to a wide frame that the engine will run; `narrow` holds only what a window reads."""
+        wiring = replace(self.wiring(engine, ordered=ordered), narrow=narrow)
         return self.operator.transform(frame, self.columns, wiring, self.state)
 
     def wiring(self, engine: Engine, *, ordered: bool) -> Wiring:

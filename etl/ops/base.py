@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from core.errors import UserError
 from core.schema import Column
 from core.spec import Spec
+from etl.counting import Counting
 from etl.onnx import GraphBuilder, Value
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Wiring:
         row: Where the number of each row lies (unsigned); set for operators that are `numbered`.
         training: Where the number lies of each row that the workflow is fitted on, null in all other rows; set
             for operators that are `numbered`.
+        narrow: For operators that are `windowed`: the rows with nothing but what they read, and the numbers of the
+            rows. A window holds its rows in memory, so it works on these and joins its outputs to the frame.
     """
 
     inputs: Mapping[str, str]
@@ -95,6 +98,7 @@ class Wiring:
     columns: Mapping[str, Column] = field(default_factory=dict)
     row: str = ""
     training: str = ""
+    narrow: pl.LazyFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Statistics:
     """What a fit needs from the data: all scalars of a level are fused into one select, beside the tables."""
 
     scalars: Mapping[str, pl.Expr] = field(default_factory=dict)
-    tables: Mapping[str, pl.LazyFrame] = field(default_factory=dict)
+    tables: Mapping[str, pl.LazyFrame | Counting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
