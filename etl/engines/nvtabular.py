@@ -14,7 +14,7 @@ from core.dataset import ROW, SPLIT, SPLITS
 from core.errors import UserError
 from etl.engines.base import ROW_GROUP, Engine, Sunk
 from etl.engines.cpu import CpuEngine
-from etl.nvtabular.package import package
+from etl.nvtabular.process import Process, interpreter
 
 if TYPE_CHECKING:
     from etl.fitted import Fitted
@@ -23,22 +23,30 @@ if TYPE_CHECKING:
 
 
 class NvtabularEngine(Engine):
-    """Compiles a workflow to a real `nvtabular.Workflow`, which does the fit and the transform.
+    """Compiles a workflow to a real `nvtabular.Workflow`, which does the fit and the transform in a process of its own.
 
     What NVTabular learned is taken over, so that the workflow that is saved and served gives the very ids that it
     gave; and each output is compared with what would be served before it is written. NVTabular can't run Polars
     plans: reading, labelling and splitting before it, and writing after it, are Polars on the CPU.
 
+    Args:
+        python: The interpreter of the environment that holds NVTabular; see `etl.nvtabular.process.interpreter`.
+
     Raises:
-        MissingExtra: The package nvtabular isn't installed.
+        MissingExtra: There is none, or it can't import NVTabular.
     """
 
     name = "nvtabular"
 
-    def __init__(self) -> None:
-        package()
+    def __init__(self, python: str | None = None) -> None:
+        chosen = python or interpreter()
         self._scratch = Path(tempfile.mkdtemp(prefix="gyrfalcon-nvtabular-"))
-        self._ran: list[Ran] = []
+        try:
+            self._process = Process(chosen, self._scratch)
+        except BaseException:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
+        self._ran: Ran | None = None
 
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """Refuse: NVTabular runs operators, not Polars plans."""
@@ -57,8 +65,8 @@ class NvtabularEngine(Engine):
         from etl.nvtabular.run import fit
 
         rows = frame if only is None else frame.filter(only)
-        self._ran.append(fit(workflow.plan(frame.collect_schema()), rows, self._fresh()))
-        return self._ran[-1].fitted
+        self._ran = fit(self._process, workflow.plan(frame.collect_schema()), rows, self._fresh())
+        return self._ran.fitted
 
     def write(
         self,
@@ -87,19 +95,18 @@ class NvtabularEngine(Engine):
         return self.sink(pl.concat(parts), directory)
 
     def close(self) -> None:
-        """Remove the files of NVTabular."""
-        self._ran.clear()
+        """End NVTabular's process and remove its files."""
+        self._process.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _of(self, fitted: Fitted) -> Ran:
-        for ran in self._ran:
-            if ran.fitted is fitted:
-                return ran
-        raise UserError(
-            "NVTabular can only run what it fitted",
-            where="engine nvtabular",
-            cure="fit with this engine, or transform with `engine: cpu`",
-        )
+        if self._ran is None or self._ran.fitted is not fitted:
+            raise UserError(
+                "NVTabular can only run what it fitted last",
+                where="engine nvtabular",
+                cure="fit with this engine, or transform with `engine: cpu`",
+            )
+        return self._ran
 
     def _fresh(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._scratch))

@@ -10,37 +10,36 @@ from typing import Any
 import polars as pl
 
 from core.schema import Schema
-from etl.fitted import Fitted, Seen
-from etl.nvtabular.compiled import Compiled, compile_nvtabular
-from etl.nvtabular.package import package, running
+from etl.fitted import Fitted
+from etl.nvtabular.described import describe
+from etl.nvtabular.process import Process
 from etl.nvtabular.stage import large_integers, write_rows
 from etl.nvtabular.states import require_readable, take_over
+from etl.seen import Seen
 from etl.steps import Plan, Step, raw_columns
 from etl.types import polars_type
-
-_PART = "256MB"
-"""Bytes of one partition: NVTabular fits partition by partition, and a median over several is approximate."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A fit that NVTabular did.
+    """A fit that NVTabular did; its process holds the workflow until it does another.
 
     Attributes:
+        process: Where it runs.
         fitted: Our workflow with what NVTabular learned.
-        compiled: NVTabular's own, fitted.
         large: Raw columns that are written for it as integers.
     """
 
+    process: Process
     fitted: Fitted
-    compiled: Compiled
     large: frozenset[str]
 
 
-def fit(plan: Plan, frame: pl.LazyFrame, scratch: Path) -> Ran:
+def fit(process: Process, plan: Plan, frame: pl.LazyFrame, scratch: Path) -> Ran:
     """Let NVTabular learn from rows.
 
     Args:
+        process: Where it runs.
         plan: The steps.
         frame: Training rows.
         scratch: An empty directory, for its files; must outlive the result.
@@ -50,24 +49,25 @@ def fit(plan: Plan, frame: pl.LazyFrame, scratch: Path) -> Ran:
     """
     for step in plan.steps:
         require_readable(step)
-    compiled = compile_nvtabular(plan, scratch / "operators")
+    steps, outputs = describe(plan, scratch)
     columns = (*plan.inputs, *plan.fit_inputs)
     large = large_integers(frame, columns)
     rows = scratch / "fit.parquet"
     write_rows(frame, columns, large, rows)
-    with running("its fit"):
-        compiled.workflow().fit(dataset(rows))
-    return Ran(_taken_over(plan, compiled, _height(rows)), compiled, large)
+    learned = process.ask("fit", steps=steps, outputs=outputs, rows=str(rows))
+    return Ran(process, _taken_over(plan, learned, _height(rows)), large)
 
 
-def _taken_over(plan: Plan, compiled: Compiled, rows: int) -> Fitted:
+def _taken_over(plan: Plan, learned: dict[str, Any], rows: int) -> Fitted:
     known = raw_columns((*plan.inputs, *plan.fit_inputs))
     steps: list[Step] = []
     for planned in plan.steps:
-        state = take_over(planned, planned.columns(known), compiled.operators[planned.number])
+        state = take_over(planned, planned.columns(known), learned[str(planned.number)])
         steps.append(planned.fitted(known, state))
         known.update(steps[-1].known)
-    return Fitted(Schema(plan.inputs), Schema(plan.fit_inputs), tuple(steps), dict(plan.outputs), (Seen(rows),))
+    return Fitted(
+        Schema(plan.inputs), Schema(plan.fit_inputs), tuple(steps), dict(plan.outputs), (Seen(rows, "NVTabular"),)
+    )
 
 
 def transform(ran: Ran, frame: pl.LazyFrame, scratch: Path, keep: Sequence[str]) -> pl.LazyFrame:
@@ -83,26 +83,15 @@ def transform(ran: Ran, frame: pl.LazyFrame, scratch: Path, keep: Sequence[str])
         `keep` and the outputs, in the types of the schema.
     """
     fitted = ran.fitted
-    columns = (*fitted.input_schema, *fitted.fit_schema)
-    rows = scratch / "rows.parquet"
-    write_rows(frame, columns, ran.large, rows, keep)
+    rows, out = scratch / "rows.parquet", scratch / "made"
+    write_rows(frame, (*fitted.input_schema, *fitted.fit_schema), ran.large, rows, keep)
     if not _height(rows):
-        return pl.LazyFrame(schema=pl.read_parquet_schema(rows)).select(keep).with_columns(_nothing(fitted))
-    with running("its transform"):
-        data = dataset(rows)
-        ran.compiled.workflow(keep).fit_schema(data.schema).transform(data).to_parquet(str(scratch / "made"))
-    made = pl.scan_parquet(scratch / "made" / "*.parquet")
+        nothing = [pl.lit(None, polars_type(column)).alias(column.name) for column in fitted.schema]
+        return pl.scan_parquet(rows, glob=False).select(*keep, *nothing)
+    ran.process.ask("transform", rows=str(rows), keep=list(keep), out=str(out))
+    made = pl.scan_parquet(out / "*.parquet")
     return made.select(*keep, *(pl.col(column.name).cast(polars_type(column)) for column in fitted.schema))
-
-
-def dataset(path: Path) -> Any:
-    """A Parquet file as NVTabular reads it; on the GPU where it finds one."""
-    return package().Dataset(str(path), engine="parquet", part_size=_PART)
 
 
 def _height(path: Path) -> int:
     return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
-
-
-def _nothing(fitted: Fitted) -> list[pl.Expr]:
-    return [pl.lit(None, polars_type(column)).alias(column.name) for column in fitted.schema]

@@ -6,7 +6,7 @@ With it the fitted workflow that is saved, served and exported gives the very id
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from etl.ops.vocabularies import Vocabularies
 from etl.steps import PlannedStep
 from etl.types import POLARS
 
-Read = Callable[[Any, Sequence[Column]], State]
-"""NVTabular's operator after its fit, and the columns of the step -> our state."""
+Learned = Mapping[str, Mapping[str, Any]]
+"""What the worker tells of an operator after the fit: attribute -> column -> number or file."""
+Read = Callable[[Learned, Sequence[Column]], State]
+"""What NVTabular learned, and the columns of the step -> our state."""
 
 
-def take_over(step: PlannedStep, columns: Sequence[Column], theirs: Any) -> State:
+def take_over(step: PlannedStep, columns: Sequence[Column], theirs: Learned) -> State:
     """The state of a step from what NVTabular learned.
 
     Raises:
@@ -52,24 +54,26 @@ def require_readable(step: PlannedStep) -> None:
         )
 
 
-def _medians(theirs: Any, columns: Sequence[Column]) -> State:
-    return Medians({column.name: _number(theirs.medians[column.name], column) for column in columns})
+def _medians(theirs: Learned, columns: Sequence[Column]) -> State:
+    return Medians({column.name: _number(theirs["medians"][column.name], column) for column in columns})
 
 
-def _moments(theirs: Any, columns: Sequence[Column]) -> State:
-    mean = {column.name: _number(theirs.means[column.name], column) for column in columns}
+def _moments(theirs: Learned, columns: Sequence[Column]) -> State:
+    mean = {column.name: _number(theirs["means"][column.name], column) for column in columns}
     # NaN, the deviation of a single row, counts there as that of a constant column: 0.
-    std = {column.name: max(0.0, float(theirs.stds[column.name])) for column in columns}
+    std = {column.name: max(0.0, float(theirs["stds"][column.name])) for column in columns}
     return Moments(mean, std)
 
 
-def _extremes(theirs: Any, columns: Sequence[Column]) -> State:
-    low = {column.name: _number(theirs.mins[column.name], column) for column in columns}
-    return Extremes(low, {column.name: _number(theirs.maxs[column.name], column) for column in columns})
+def _extremes(theirs: Learned, columns: Sequence[Column]) -> State:
+    low = {column.name: _number(theirs["mins"][column.name], column) for column in columns}
+    return Extremes(low, {column.name: _number(theirs["maxs"][column.name], column) for column in columns})
 
 
-def _vocabularies(theirs: Any, columns: Sequence[Column]) -> State:
-    return Vocabularies({column.name: _vocabulary(Path(theirs.categories[column.name]), column) for column in columns})
+def _vocabularies(theirs: Learned, columns: Sequence[Column]) -> State:
+    return Vocabularies(
+        {column.name: _vocabulary(Path(theirs["categories"][column.name]), column) for column in columns}
+    )
 
 
 def _vocabulary(path: Path, column: Column) -> pl.DataFrame:

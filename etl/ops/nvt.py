@@ -4,23 +4,60 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from core.errors import MissingExtra
 
-CURE = (
-    "`make test-nvtabular` makes its environment: run `.venv-nvtabular/bin/gyrfalcon etl CONFIG --engine nvtabular`,"
-    " then go on here"
-)
+CURE = "`make test-nvtabular` makes its environment in .venv-nvtabular; see docs/nvtabular.md"
+_describing: ContextVar[bool] = ContextVar("describing", default=False)
+
+
+@dataclass(frozen=True)
+class Described:
+    """An operator of NVTabular before it is made: the name of its class and what its constructor takes."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+class _Describer:
+    """Stands in for the module: its classes only write down how they were called."""
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Described:
+            return Described(name, args, kwargs)
+
+        return call
 
 
 def nvtabular_ops() -> Any:
-    """The module `nvtabular.ops`.
+    """The module `nvtabular.ops`; inside `describing`, what stands in for it.
 
     Raises:
         MissingExtra: The package is not installed.
     """
-    return nvtabular_module("nvtabular.ops")
+    return _Describer() if _describing.get() else nvtabular_module("nvtabular.ops")
+
+
+@contextmanager
+def describing() -> Iterator[None]:
+    """Let operators describe their counterpart instead of making it, so that another interpreter can make it.
+
+    Example:
+        >>> with describing():
+        ...     nvtabular_ops().Clip(min_value=0)
+        Described(name='Clip', args=(), kwargs={'min_value': 0})
+    """
+    token = _describing.set(True)
+    try:
+        yield
+    finally:
+        _describing.reset(token)
 
 
 def nvtabular_module(name: str) -> Any:

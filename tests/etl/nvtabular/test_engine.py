@@ -222,5 +222,5 @@ def test_the_engine_runs_no_plans_and_no_fit_of_another(tmp_path: Path) -> None:
     with NvtabularEngine() as engine:
         with pytest.raises(UserError, match="can't run a Polars plan"):
             engine.collect([frame.lazy()])
-        with pytest.raises(UserError, match="only run what it fitted"):
+        with pytest.raises(UserError, match="only run what it fitted last"):
             engine.write(Workflow(["x"] >> Normalize()).fit(frame), frame.lazy(), tmp_path, keep=[])

@@ -1,0 +1,114 @@
+"""A plan in NVTabular's words: its operators with their settings, and where each takes its columns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.schema import Column
+from etl.ops.base import Rows
+from etl.ops.nvt import Described, describing
+from etl.steps import CANONICAL, RAW, Plan, PlannedStep, raw_columns, reference, split_reference
+
+Parts = list[list[Any]]
+"""See `etl.nvtabular.worker`."""
+
+
+def describe(plan: Plan, scratch: Path) -> tuple[list[dict[str, Any]], Parts]:
+    """The steps and the outputs of a plan, as the worker takes them.
+
+    Args:
+        plan: The steps.
+        scratch: Each operator gets a directory of its own in here.
+
+    Raises:
+        UserError: A step has no counterpart there, or needs what NVTabular can't give it; names the operator.
+    """
+    graph = _Graph(plan, scratch)
+    for step in plan.steps:
+        graph.add(step)
+    for name, port in plan.outputs.items():
+        if split_reference(port)[1] == RAW:
+            raise refusal("the workflow", "a column without an operator", name)
+    return graph.steps, graph.parts(plan.outputs)
+
+
+@dataclass
+class _Graph:
+    """How far the plan is described."""
+
+    plan: Plan
+    scratch: Path
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    known: dict[str, Column] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.known.update(raw_columns((*self.plan.inputs, *self.plan.fit_inputs)))
+
+    def add(self, step: PlannedStep) -> None:
+        _require_possible(step)
+        columns = step.columns(self.known)
+        with describing():
+            theirs = step.operator.nvtabular(columns)
+        self.steps.append(
+            {
+                "number": step.number,
+                **_plain_call(theirs, step),
+                "inputs": self.parts(step.inputs),
+                "out_path": str(self.scratch / f"{step.number:02}"),
+            }
+        )
+        self.known.update({step.reference(made.name): made for made in step.operator.outputs(columns)})
+
+    def parts(self, ports: Mapping[str, str]) -> Parts:
+        """Columns by the place that they come from."""
+        places: dict[str, list[str]] = {}
+        for name, port in ports.items():
+            place = split_reference(port)[1]
+            places.setdefault("" if place in {RAW, CANONICAL} else place, []).append(name)
+        return [[place, None if self._all(place) == names else names] for place, names in places.items()]
+
+    def _all(self, place: str) -> list[str]:
+        return [name for name, at in map(split_reference, self.known) if at == place]
+
+
+def _require_possible(step: PlannedStep) -> None:
+    kind, columns = step.operator.kind, ", ".join(step.inputs)
+    if step.operator.rows is not Rows.KEPT:
+        raise refusal(kind, "rows to drop or regroup while the target and the split stand beside them", columns)
+    if step.operator.windowed:
+        raise refusal(kind, "the earlier rows of other splits", columns)
+    for name, port in {**step.further, **step.fit_further}.items():
+        if port != reference(name, CANONICAL):
+            raise refusal(kind, f"the column {name} other than as the data have it", columns)
+
+
+def refusal(kind: str, what: str, columns: str) -> UserError:
+    """NVTabular can't hand an operator what it needs."""
+    return UserError(
+        f"NVTabular can't give {kind} {what}", where=f"engine nvtabular, {columns}", cure="set `etl.engine: cpu`"
+    )
+
+
+def _plain_call(theirs: Any, step: PlannedStep) -> dict[str, Any]:
+    """A described operator as JSON holds it."""
+    if isinstance(theirs, Described):
+        call = {"name": theirs.name, "args": list(theirs.args), "kwargs": dict(theirs.kwargs)}
+        if _is_plain(call):
+            return call
+    raise UserError(
+        f"{step.operator.kind} holds Python objects, which can't be handed to NVTabular's process",
+        where=f"engine nvtabular, {', '.join(step.inputs)}",
+        cure="set `etl.engine: cpu`",
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+    return value is None or isinstance(value, bool | int | float | str)

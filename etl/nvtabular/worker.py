@@ -1,0 +1,127 @@
+"""Runs NVTabular in whatever Python holds it: a script of its own, driven line by line through its standard input.
+
+It imports nothing of this project and keeps to Python 3.8, since NVTabular's containers hold no newer one than 3.10.
+Each line is a request in JSON, each line of the answer `{"ok": ...}` or `{"error": "..."}`:
+
+    {"do": "fit", "steps": [...], "outputs": PARTS, "rows": FILE}         -> number of a step -> what it learned
+    {"do": "transform", "rows": FILE, "keep": [...], "out": DIRECTORY}    -> null
+
+A step is `{"number": 3, "name": "Clip", "args": [], "kwargs": {}, "inputs": PARTS, "out_path": DIRECTORY}`. PARTS say
+where columns come from: `[["", [names]], ["2", [names] or null]]`, raw columns and outputs of step 2, null for all.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import operator
+import os
+import signal
+import sys
+import warnings
+from typing import Any
+
+PART = "256MB"
+"""Of a partition. NVTabular fits partition by partition; a median over several is approximate."""
+LEARNED = ("categories", "means", "medians", "stds", "mins", "maxs", "stats")
+"""Attributes in which its operators keep what they learned: column -> number or file."""
+
+
+class Worker:
+    """One workflow: fitted once, then applied."""
+
+    def __init__(self) -> None:
+        import nvtabular
+        from nvtabular.workflow.node import WorkflowNode
+
+        self.nvtabular, self.new_node = nvtabular, WorkflowNode
+        self.nodes: dict[str, Any] = {}
+        self.output: Any = None
+
+    def fit(self, steps: list[dict[str, Any]], outputs: list[Any], rows: str) -> dict[str, Any]:
+        """Build the graph and learn from the rows of a file."""
+        self.nodes, operators = {}, {}
+        for step in steps:
+            made = getattr(self.nvtabular.ops, step["name"])(*step["args"], **step["kwargs"])
+            # Two operators over one column would write the same file, and the default is the current directory.
+            if hasattr(made, "out_path"):
+                made.out_path = step["out_path"]
+            number = str(step["number"])
+            operators[number] = made
+            self.nodes[number] = self.node(step["inputs"]) >> made
+        self.output = self.node(outputs)
+        self.nvtabular.Workflow(self.output).fit(self.dataset(rows))
+        return {number: learned(made) for number, made in operators.items()}
+
+    def transform(self, rows: str, keep: list[str], out: str) -> None:
+        """Apply to the rows of a file; `keep` are columns to pass on as they are."""
+        data = self.dataset(rows)
+        node = self.output + self.node([["", keep]]) if keep else self.output
+        self.nvtabular.Workflow(node).fit_schema(data.schema).transform(data).to_parquet(out)
+
+    def node(self, parts: list[Any]) -> Any:
+        """One node that gives the columns of all parts."""
+        return functools.reduce(operator.add, [self.part(place, names) for place, names in parts])
+
+    def part(self, place: str, names: list[str] | None) -> Any:
+        """A node with these columns of one place."""
+        if not place:
+            return self.new_node(self.nvtabular.ColumnSelector(names))
+        return self.nodes[place] if names is None else self.nodes[place][names]
+
+    def dataset(self, path: str) -> Any:
+        """A Parquet file as NVTabular reads it; on the GPU where it finds one."""
+        return self.nvtabular.Dataset(path, engine="parquet", part_size=PART)
+
+
+def learned(made: Any) -> dict[str, Any]:
+    """What an operator learned, in plain values."""
+    return {
+        name: {str(key): plain(value) for key, value in getattr(made, name).items()}
+        for name in LEARNED
+        if isinstance(getattr(made, name, None), dict)
+    }
+
+
+def plain(value: Any) -> str | float:
+    """A path or a number; both as JSON can hold them."""
+    return str(value) if isinstance(value, (str, os.PathLike)) else float(value)
+
+
+def words(error: BaseException) -> str:
+    """The message of an error and of what it came from."""
+    found = [one for one in (error, error.__cause__) if one is not None]
+    return " ".join(" from ".join(f"{type(one).__name__}: {one}" for one in found).split())[:300]
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
+    sys.path.pop(0)  # the folder of this script holds modules with common names
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+
+    def answer(**value: Any) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    try:
+        worker = Worker()
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from being imported
+        answer(error=words(error))
+        return
+    answer(ok=worker.nvtabular.__version__)
+    does: dict[str, Any] = {"fit": worker.fit, "transform": worker.transform}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer(ok=does[request.pop("do")](**request))
+        except Exception as error:  # noqa: BLE001 - pandas, numpy, dask and NVTabular itself raise, each in its own way
+            answer(error=words(error))
+
+
+if __name__ == "__main__":
+    main()

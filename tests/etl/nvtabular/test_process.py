@@ -1,0 +1,121 @@
+"""The process of NVTabular seen from outside, with a Python that stands in for the real one; and what it is told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from core.errors import MissingExtra, UserError
+from etl import Workflow
+from etl.engines.nvtabular import NvtabularEngine
+from etl.nvtabular import process as module
+from etl.nvtabular.described import describe
+from etl.nvtabular.process import PYTHON, Process, interpreter
+from etl.ops import Categorify, Clip, FillMedian, Formula, LambdaOp, LogOp, Normalize, Rename
+
+# Answers like the worker: hello, then what its argument says for each request.
+FAKE = """#!{python}
+import json, sys
+answers = {answers!r}
+print(json.dumps(answers.pop(0)), flush=True)
+for line in sys.stdin:
+    if not answers:
+        print("out of words", file=sys.stderr)
+        sys.exit(7)
+    print(json.dumps(answers.pop(0)), flush=True)
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path):
+    """A Python that answers so."""
+
+    def make(*answers: dict[str, object]) -> str:
+        file = tmp_path / "python"
+        file.write_text(FAKE.format(python=sys.executable, answers=list(answers)))
+        file.chmod(0o755)
+        return str(file)
+
+    return make
+
+
+def test_requests_are_answered_in_turn(fake, tmp_path: Path) -> None:
+    process = Process(fake({"ok": "23.8.0"}, {"ok": 1}, {"ok": {"a": None}}), tmp_path)
+    assert process.ask("fit") == 1
+    assert process.ask("transform", rows="x") == {"a": None}
+    process.close()
+
+
+def test_its_failure_is_one_line_with_its_words(fake, tmp_path: Path) -> None:
+    process = Process(fake({"ok": "23.8.0"}, {"error": "RuntimeError: oh"}), tmp_path)
+    with pytest.raises(UserError, match="NVTabular failed in its fit: RuntimeError: oh; docs/nvtabular.md"):
+        process.ask("fit")
+    process.close()
+
+
+def test_a_process_that_dies_tells_its_last_words(fake, tmp_path: Path) -> None:
+    process = Process(fake({"ok": "23.8.0"}), tmp_path)
+    with pytest.raises(UserError, match="ended in its fit with code 7; its last words: out of words"):
+        process.ask("fit")
+    with pytest.raises(UserError, match="ended in its transform"):
+        process.ask("transform")
+    process.close()
+
+
+def test_an_interpreter_without_nvtabular_or_none_at_all(fake, tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(MissingExtra, match="can't be imported by .*No module"):
+        NvtabularEngine(fake({"error": "No module named 'nvtabular'"}))
+    with pytest.raises(MissingExtra, match="can't be run"):
+        NvtabularEngine(str(tmp_path / "none"))
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "_CHECKOUT", tmp_path)
+    monkeypatch.delenv(PYTHON, raising=False)
+    with pytest.raises(MissingExtra, match="make test-nvtabular"):
+        interpreter()
+    monkeypatch.setenv(PYTHON, "/usr/bin/python3")
+    assert interpreter() == "/usr/bin/python3"
+
+
+def test_the_environment_of_the_checkout_is_found(tmp_path: Path, monkeypatch) -> None:
+    beside = tmp_path / ".venv-nvtabular" / "bin" / "python"
+    beside.parent.mkdir(parents=True)
+    beside.touch()
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "_CHECKOUT", tmp_path)
+    monkeypatch.delenv(PYTHON, raising=False)
+    assert interpreter() == str(beside)
+
+
+SCHEMA = pl.Schema({"x": pl.Float64(), "y": pl.Int8(), "c": pl.String()})
+
+
+def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
+    filled = ["x", "y"] >> FillMedian()
+    node = (filled >> Normalize()) + ((filled - ["x"]) >> LogOp() >> Rename(postfix="_log")) + (["c"] >> Categorify())
+    steps, outputs = describe(Workflow(node).plan(SCHEMA), tmp_path)
+    told = [(step["number"], step["name"], step["inputs"]) for step in steps]
+    assert told == [
+        (1, "FillMedian", [["", ["x", "y"]]]),
+        (2, "Normalize", [["1", None]]),
+        (3, "LogOp", [["1", ["y"]]]),
+        (4, "Rename", [["3", None]]),
+        (5, "Categorify", [["", ["c"]]]),
+    ]
+    assert outputs == [["2", None], ["4", None], ["5", None]]
+    assert len({step["out_path"] for step in steps}) == 5
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (["x", "y"] >> Formula("x + y", "z"), "no operator for formulas"),
+        (["x"] >> LambdaOp(lambda x: x + 1), "Python"),
+        ((["x"] >> Clip(min=0)) + ["y"], "a column without an operator"),
+    ],
+)
+def test_what_cannot_be_described_is_named(node, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        describe(Workflow(node).plan(SCHEMA), tmp_path)
