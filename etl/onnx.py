@@ -22,6 +22,32 @@ class Value:
     dtype: str
 
 
+@dataclass(frozen=True)
+class Ragged(Value):
+    """A column of lists, as Merlin sends it: the elements of all rows one after the other, and where rows begin.
+
+    Attributes:
+        offsets: int64 [rows + 1]: row i holds the elements offsets[i] .. offsets[i+1] - 1. A null list is empty.
+    """
+
+    offsets: Value
+
+
+def values_name(name: str) -> str:
+    """Input or output of the graph that holds the elements of a list column."""
+    return f"{name}__values"
+
+
+def offsets_name(name: str) -> str:
+    """The one that says where its rows begin."""
+    return f"{name}__offsets"
+
+
+def like(given: Value, made: Value) -> Value:
+    """Values that were made of others one by one: lists again where those were lists."""
+    return Ragged(made.name, made.dtype, given.offsets) if isinstance(given, Ragged) else made
+
+
 class GraphBuilder(Protocol):
     """Adds nodes to a graph; knows nothing of operators. Attributes are plain values or numpy arrays (tensors)."""
 
@@ -52,7 +78,7 @@ def to_float(graph: GraphBuilder, value: Value) -> Value:
     cast = cast_to(graph, value, "float64")
     if value.dtype != "int64":
         return cast
-    return where(graph, is_null(graph, value), graph.constant(float("nan"), "float64"), cast)
+    return like(value, where(graph, is_null(graph, value), graph.constant(float("nan"), "float64"), cast))
 
 
 def where(graph: GraphBuilder, condition: Value, then: Value, otherwise: Value) -> Value:
@@ -62,7 +88,7 @@ def where(graph: GraphBuilder, condition: Value, then: Value, otherwise: Value) 
 
 def cast_to(graph: GraphBuilder, value: Value, dtype: str) -> Value:
     """The value as another element type."""
-    return value if value.dtype == dtype else graph.op("Cast", value, dtype=dtype, to=ELEMENT[dtype])
+    return value if value.dtype == dtype else like(value, graph.op("Cast", value, dtype=dtype, to=ELEMENT[dtype]))
 
 
 ELEMENT = {"float32": 1, "int64": 7, "string": 8, "bool": 9, "float64": 11, "uint32": 12, "uint64": 13}

@@ -9,36 +9,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from core.errors import UserError
 from core.schema import Column, DType
-from core.spec import custom_error
-from etl.hashing import add_bucket, bucket_node
-from etl.lookup import add_ids
-from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, where
+from core.spec import custom_error, fault_at
+from etl.lists import add_lists
+from etl.onnx import GraphBuilder, Value, like
+from etl.ops.amounts import MOST_IDS, Buckets, Limit, amount, require_known
 from etl.ops.base import Collected, Operator, Statistics, Wiring
-from etl.ops.declare import categorical
-from etl.ops.keys import integral, key_dtype, key_expression, key_node
+from etl.ops.category_given import GivenValues, given_vocabulary, normal_vocabs
+from etl.ops.category_ids import NULL, OOV, Ids, key_of
+from etl.ops.category_tables import Table, combined_column, ids_column, tables_of
+from etl.ops.keys import NO_KEY, key_expression
 from etl.ops.nvt import nvtabular_ops
-from etl.ops.vocabularies import Vocabularies, Vocabulary, merge, rank, settle
+from etl.ops.vocabularies import Vocabularies, Vocabulary, end_of, merge, rank, settle, shared
+from etl.types import POLARS
 
-NULL, OOV = 1, 2
-_MISSED = -1
-_MOST_IDS = 2**31 - 1
+__all__ = ["NULL", "OOV", "Categorify", "Vocabularies"]
+
+_MEANINGLESS = {
+    "out_path": "vocabularies are part of the fitted workflow",
+    "cat_cache": "vocabularies are held in memory once",
+    "on_host": "the engine decides where a plan runs",
+    "split_out": "one vocabulary is one table",
+    "split_every": "one grouping counts all values",
+    "tree_width": "one grouping counts all values",
+    "cardinality_memory_limit": "the engine bounds its own memory",
+    "search_sorted": "values are looked up by their hash",
+    "start_index": "id 0 is always padding",
+    "na_sentinel": "null always has id 1",
+}
+"""Settings of NVTabular's operator that say how it works, not what comes out; and why there is nothing to set."""
+
+
+def _integer_type(value: Any) -> Any:
+    """The name of an integer type; takes numpy's types too."""
+    name = getattr(value, "__name__", None) or getattr(value, "name", None)
+    return name if isinstance(name, str) else value
+
+
+IntegerType = Annotated[
+    Literal["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"], BeforeValidator(_integer_type)
+]
 
 
 class Categorify(Operator[Vocabularies]):
-    """Integers, strings, or floats that hold whole numbers, to ids; each column has its own vocabulary.
+    """Integers, strings, or floats that hold whole numbers, to ids; also the elements of lists.
+
+    Each column has its own vocabulary, but for columns in a group: `[["a", "b"]] >> Categorify()` gives both ids of one
+    common vocabulary, and with `encode_type="combo"` one column `a_b` with an id for each combination of values,
+    which is null only if all its parts are.
 
     Args:
         freq_threshold: Keep values that occur at least this often; the others are out of vocabulary.
-        max_size: Most ids of a column, the reserved ones included.
+        max_size: Most ids of a column, the reserved ones included; 0: no limit.
         num_buckets: Number of ids for what is out of vocabulary.
+        encode_type: What becomes of a group: `joint` or `combo`.
+        name_sep: Stands between the names of a group.
+        vocabs: Vocabularies that are given instead of learned: column (or group, `a_b`) -> its values in the order
+            of ids, or the path of a `unique.NAME.parquet` of NVTabular. A path alone is the directory of all of them.
+        single_table: The ids of all columns lie in one space, one column's behind the other's.
+        dtype: Type of the ids, int32 by default.
+        groups: Columns that belong together; `columns: [[a, b], c]` sets it.
+
+    `freq_threshold`, `max_size` and `num_buckets` can be a mapping from column (or group) to number.
 
     Example:
         >>> from etl import Workflow
@@ -46,172 +85,228 @@ class Categorify(Operator[Vocabularies]):
         >>> fitted = Workflow(["city"] >> Categorify()).fit(frame)
         >>> fitted.transform(pl.DataFrame({"city": ["Rome", "Oslo", "Lima", None, ""]})).collect()["city"].to_list()
         [3, 4, 2, 1, 1]
+        >>> trips = pl.DataFrame({"start": ["Oslo", "Rome", "Rome"], "end": ["Rome", None, "Lima"]})
+        >>> Workflow([["start", "end"]] >> Categorify()).fit(trips).transform(trips).collect().rows()
+        [(5, 3), (3, 1), (3, 4)]
+        >>> Workflow([["start", "end"]] >> Categorify(encode_type="combo")).fit(trips).transform(trips).collect().rows()
+        [(3,), (4,), (5,)]
     """
 
     kind = "categorify"
     state_type = Vocabularies
+    takes_lists = True
 
-    freq_threshold: int = Field(default=0, ge=0)
-    max_size: int = Field(default=0, ge=0, le=_MOST_IDS)
-    num_buckets: int = Field(default=1, ge=1, le=_MOST_IDS)
+    freq_threshold: Limit = 0
+    max_size: Limit = 0
+    num_buckets: Annotated[Buckets, BeforeValidator(lambda value: 1 if value is None else value)] = 1
+    encode_type: Literal["joint", "combo"] = "joint"
+    name_sep: str = Field(default="_", min_length=1)
+    vocabs: str | dict[str, str | GivenValues] | None = None
+    single_table: bool = False
+    dtype: IntegerType | None = None
+    groups: tuple[tuple[str, ...], ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_settings(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        for name, why in _MEANINGLESS.items():
+            if name in value:
+                raise fault_at((name,), f"there is no such setting here: {why}; leave it out")
+        return {**value, "vocabs": normal_vocabs(value.get("vocabs"), value.get("name_sep", "_"))}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.max_size and self.max_size <= self.first:
-            told = f"max_size must be above {self.first}, the number of reserved ids, got {self.max_size}"
-            raise custom_error("max_size", told)
+        for name in self.max_size if isinstance(self.max_size, dict) else [""]:
+            most = amount(self.max_size, [name], "max_size", 0)
+            first = OOV + amount(self.num_buckets, [name], "num_buckets", 1)
+            if most and most <= first:
+                told = f"max_size must be above {first}, the number of reserved ids, got {most}"
+                raise custom_error("max_size", told)
         return self
 
-    @property
-    def first(self) -> int:
-        """Id of the most frequent value."""
-        return OOV + self.num_buckets
+    def grouped(self, groups: tuple[tuple[str, ...], ...]) -> Categorify:
+        """See `Operator`."""
+        return self.model_copy(update={"groups": groups})
+
+    def tables(self, columns: Sequence[Column]) -> tuple[Table, ...]:
+        """The vocabularies of some columns."""
+        return tables_of(columns, self.groups, combined=self.encode_type == "combo", sep=self.name_sep)
+
+    def buckets(self, table: Table) -> int:
+        """Number of ids of a vocabulary for what it doesn't hold."""
+        return amount(self.num_buckets, table.names, "num_buckets", 1)
+
+    def first(self, table: Table) -> int:
+        """Own id of its most frequent value."""
+        return OOV + self.buckets(table)
 
     def outputs(self, columns: Sequence[Column], state: Vocabularies | None = None) -> tuple[Column, ...]:
         """Declare id columns; a fit tells their cardinality."""
-        return tuple(
-            categorical(column, None if state is None else self.first + state.by_column[column.name].height)
-            for column in columns
-        )
+        tables, dtype = self.tables(columns), DType(self.dtype or "int32")
+        if state is None:
+            self._require_known(tables)
+        made = {}
+        for table in tables:
+            ids = None if state is None else self._cardinality(table, state)
+            if table.combined:
+                made[table.name] = ids_column(combined_column(table), ids, dtype)
+                continue
+            # Merlin calls a vocabulary that columns share by its own name.
+            domain = None if (table.name,) == tuple(column.name for column in table.columns) else table.name
+            made |= {column.name: ids_column(column, ids, dtype, domain=domain) for column in table.columns}
+        names = [column.name for column in columns if column.name in made]
+        return tuple(made[name] for name in [*names, *(name for name in made if name not in names)])
+
+    def unknown_ids(self, columns: Sequence[Column], state: Vocabularies) -> dict[str, range]:
+        """The ids that mean "out of vocabulary", by output."""
+        found = {}
+        for table in self.tables(columns):
+            add = state.shifts[table.name][0][1] if state.shifts else 0
+            ids = range(OOV + add, self.first(table) + add)
+            found |= dict.fromkeys([table.name] if table.combined else [one.name for one in table.columns], ids)
+        return found
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
-        """How often each value occurs; and for floats whether all are whole numbers."""
-        tables, scalars = {}, {}
-        for column in columns:
-            x = pl.col(wiring.inputs[column.name])
-            key = frame.select(key_expression(x, column).alias("value")).filter(pl.col("value").is_not_null())
-            tables[column.name] = key.group_by("value").agg(pl.len().alias("count"))
-            if column.dtype == DType.FLOAT64:
-                scalars[column.name] = (~integral(x)).cast(pl.Int64).sum()
-        return Statistics(scalars, tables)
+        """How often each value occurs."""
+        learned = [table for table in self.tables(columns) if not self._is_given(table)]
+        return Statistics(tables={table.name: table.counts(frame, wiring) for table in learned})
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Vocabularies:
         """Put the values in order."""
-        vocabularies = {}
-        for column in columns:
-            if collected.scalars.get(column.name):
-                raise UserError(
-                    "categorify takes whole numbers or strings, and the column holds other numbers",
-                    where=f"column {column.name}",
-                    cure="use bucketize, or normalize",
-                )
-            counts = collected.tables[column.name]
-            vocabularies[column.name] = rank(counts, threshold=self.freq_threshold, most=self._most)
-        return Vocabularies.of(vocabularies)
+        tables = self.tables(columns)
+        found = {table.name: self._learned(table, collected) for table in tables}
+        return self._state(tables, found, None)
 
     def merge(self, old: Vocabularies, new: Vocabularies, columns: Sequence[Column]) -> Vocabularies:
         """Known values keep their ids; others get the next ones when they are seen often enough."""
-        return Vocabularies.of({column.name: self._merged(old, new, column.name) for column in columns})
+        tables = self.tables(columns)
+        return self._state(tables, {table.name: self._merged(old, new, table) for table in tables}, old)
 
     def settle(self, state: Vocabularies) -> Vocabularies:
         """Leave out values that can't get an id any more."""
-        return Vocabularies.of({name: settle(state[name], most=self._most) for name in state.by_column})
+        # The settings of a vocabulary may stand under the name of one of its columns.
+        members = {self.name_sep.join(group): group for group in self.groups}
+        names = {name: (name, *members.get(name, ())) for name in state.by_column}
+        kept = {name: settle(state[name], most=self._most(known)) for name, known in names.items()}
+        return Vocabularies.of(kept, state.shifts)
 
     def transform(
         self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Vocabularies
     ) -> pl.LazyFrame:
         """Look values up, then give nulls and unknown values their ids."""
+        tables = self.tables(columns)
+        ids = {table.name: self._ids(table, state) for table in tables}
+        singles = [(ids[table.name], one) for table in tables if not table.combined for one in table.columns]
+        flat = [(layout, column, wiring.outputs[column.name]) for layout, column in singles if not column.is_list]
         keys = [
-            key_expression(pl.col(wiring.inputs[column.name]), column).alias(_key(wiring.outputs[column.name]))
-            for column in columns
+            key_expression(pl.col(wiring.inputs[column.name]), column).alias(key_of(output))
+            for _, column, output in flat
         ]
         frame = frame.with_columns(keys)
-        for column in columns:
-            frame = self._add_found(frame, column, wiring, state.by_column[column.name]["value"])
-        return frame.with_columns(self._id(wiring.outputs[column.name]) for column in columns)
+        for layout, column, output in flat:
+            frame = layout.add_found(frame, column, output, wiring)
+        made = [(layout, output) for layout, _, output in flat]
+        for table in (table for table in tables if table.combined):
+            frame = ids[table.name].add_combination(frame, wiring.outputs[table.name], wiring)
+            made.append((ids[table.name], wiring.outputs[table.name]))
+        frame = frame.with_columns(layout.id(output) for layout, output in made)
+        lists = [(layout, column) for layout, column in singles if column.is_list]
+        inside = {one.name: layout.in_lists(pl.col(wiring.inputs[one.name]), one) for layout, one in lists}
+        return add_lists(frame, inside, wiring)
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: Vocabularies
     ) -> dict[str, Value]:
         """A LabelEncoder that knows null as one more value."""
-        return {
-            column.name: self._node(graph, inputs[column.name], state.by_column[column.name]["value"])
-            for column in columns
-        }
+        made = {}
+        for table in self.tables(columns):
+            ids = self._ids(table, state)
+            if table.combined:
+                made[table.name] = ids.combination_node(graph, [inputs[column.name] for column in table.columns])
+            else:
+                made |= {one.name: like(inputs[one.name], ids.node(graph, inputs[one.name])) for one in table.columns}
+        return {column.name: made[column.name] for column in self.outputs(columns, state)}
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Categorify`."""
-        buckets = self.num_buckets if self.num_buckets > 1 else None
-        return nvtabular_ops().Categorify(
-            freq_threshold=self.freq_threshold, max_size=self.max_size, num_buckets=buckets
-        )
+        if self.vocabs is not None or self.single_table:
+            setting = "single_table" if self.single_table else "vocabs"
+            raise UserError(
+                f"NVTabular gives other ids than it documents for categorify with {setting}",
+                where=f"column {columns[0].name}",
+                cure="leave it out, or set `etl.engine: cpu`",
+            )
+        buckets = None if self.num_buckets == 1 else self.num_buckets
+        settings: dict[str, Any] = {"freq_threshold": self.freq_threshold, "max_size": self.max_size}
+        # Only what differs from its defaults.
+        if self.groups:
+            settings |= {"encode_type": self.encode_type, "name_sep": self.name_sep}
+        if self.dtype is not None:
+            settings["dtype"] = self.dtype
+        return nvtabular_ops().Categorify(num_buckets=buckets, **settings)
 
-    @property
-    def _most(self) -> int:
-        """Largest number of values that have ids."""
-        return (self.max_size or _MOST_IDS) - self.first
+    def _most(self, names: Sequence[str]) -> int:
+        """Largest number of values of a vocabulary that have ids."""
+        most = amount(self.max_size, names, "max_size", 0) or MOST_IDS
+        return most - OOV - amount(self.num_buckets, names, "num_buckets", 1)
 
-    def _merged(self, old: Vocabularies, new: Vocabularies, name: str) -> Vocabulary:
-        limits = {"threshold": self.freq_threshold, "most": self._most}
-        return merge(old[name], new[name], where=f"column {name}", **limits)
+    def _limits(self, table: Table) -> dict[str, int]:
+        threshold = amount(self.freq_threshold, table.names, "freq_threshold", 0)
+        return {"threshold": threshold, "most": self._most(table.names)}
 
-    @property
-    def _unknown(self) -> int:
-        """What a lookup gives for a value that it doesn't hold."""
-        return OOV if self.num_buckets == 1 else _MISSED
+    def _is_given(self, table: Table) -> bool:
+        return isinstance(self.vocabs, str) or (self.vocabs is not None and table.name in self.vocabs)
 
-    def _add_found(self, frame: pl.LazyFrame, column: Column, wiring: Wiring, values: pl.Series) -> pl.LazyFrame:
-        output = wiring.outputs[column.name]
-        frame = add_ids(
-            frame,
-            _key(output),
-            values,
-            _found(output),
-            first=self.first,
-            unknown=self._unknown,
-            ordered=wiring.ordered,
-        )
-        if self.num_buckets == 1:
-            return frame
-        return add_bucket(
-            frame,
-            _key(output),
-            key_dtype(column),
-            _bucket(output),
-            buckets=self.num_buckets,
-            collect=wiring.collect,
-        )
+    def _learned(self, table: Table, collected: Collected) -> Vocabulary:
+        if self.vocabs is not None and self._is_given(table):
+            known = given_vocabulary(self.vocabs, table, first=self.first(table), most=self._most(table.names))
+            return Vocabulary(known, known.clear())
+        counts = collected.tables[table.name]
+        floats = any(column.dtype == DType.FLOAT64 for column in table.columns)
+        if floats and any((counts[key] == NO_KEY).any() for key in table.keys if counts.schema[key] == pl.Int64):
+            raise UserError(
+                "categorify takes whole numbers or strings, and the column holds other numbers",
+                where=f"column {table.name}",
+                cure="use bucketize, or normalize",
+            )
+        return rank(counts, **self._limits(table))
 
-    def _id(self, output: str) -> pl.Expr:
-        found = pl.col(_found(output))
-        if self.num_buckets > 1:
-            found = pl.when(found == _MISSED).then(pl.col(_bucket(output)) + OOV).otherwise(found)
-        null = pl.col(_key(output)).is_null()
-        return pl.when(null).then(pl.lit(NULL, pl.Int32)).otherwise(found).alias(output)
+    def _merged(self, old: Vocabularies, new: Vocabularies, table: Table) -> Vocabulary:
+        if self._is_given(table):
+            return old[table.name]
+        return merge(old[table.name], new[table.name], where=f"column {table.name}", **self._limits(table))
 
-    def _node(self, graph: GraphBuilder, x: Value, values: pl.Series) -> Value:
-        key = key_node(graph, x)
-        ids = label_encoder(graph, key, values, first=self.first, unknown=self._unknown)
-        if self.num_buckets == 1:
-            return ids
-        bucket = bucket_node(graph, key, self.num_buckets, is_null(graph, key))
-        hashed = graph.op("Add", bucket, graph.constant(OOV, "int64"), dtype="int64")
-        missed = graph.op("Equal", ids, graph.constant(_MISSED, "int64"), dtype="bool")
-        return where(graph, missed, hashed, ids)
+    def _state(
+        self, tables: Sequence[Table], found: Mapping[str, Vocabulary], old: Vocabularies | None
+    ) -> Vocabularies:
+        shifts = shared(old, found, {one.name: self.first(one) for one in tables}) if self.single_table else {}
+        state = Vocabularies.of(found, shifts)
+        for table in tables:
+            last = self._cardinality(table, state) - 1
+            if last > np.iinfo(self.dtype or "int32").max:
+                told = f"dtype {self.dtype or 'int32'} holds no id {last}, and the column needs it"
+                raise UserError(told, where=f"column {table.name}", cure="set a wider dtype, or max_size")
+        return state
 
+    def _cardinality(self, table: Table, state: Vocabularies) -> int:
+        if not self.single_table:
+            return self.first(table) + state.by_column[table.name].height
+        members = {self.name_sep.join(group): group for group in self.groups}
+        names = {name: (name, *members.get(name, ())) for name in state.shifts}
+        firsts = {name: OOV + amount(self.num_buckets, known, "num_buckets", 1) for name, known in names.items()}
+        return max(end_of(state, name, first) for name, first in firsts.items())
 
-def _key(output: str) -> str:
-    return f"{output}!key"
+    def _ids(self, table: Table, state: Vocabularies) -> Ids:
+        dtype = POLARS[DType(self.dtype or "int32")]
+        known = state.by_column[table.name]
+        return Ids(table, known, self.buckets(table), state.shifts.get(table.name, ()), dtype)
 
-
-def _found(output: str) -> str:
-    return f"{output}!found"
-
-
-def _bucket(output: str) -> str:
-    return f"{output}!bucket"
-
-
-def label_encoder(graph: GraphBuilder, key: Value, values: pl.Series, *, first: int, unknown: int) -> Value:
-    """Look keys up in the serving graph: int64 ids."""
-    ids = np.concatenate([[NULL], np.arange(first, first + len(values))]).astype(np.int64)
-    if key.dtype == "string":
-        settings = {"keys_strings": ["", *values.to_list()], "values_int64s": ids.tolist(), "default_int64": unknown}
-    else:
-        keys = np.concatenate([[INT_NULL], values.to_numpy()]).astype(np.int64)
-        settings = {
-            "keys_tensor": keys,
-            "values_tensor": ids,
-            "default_tensor": np.array([unknown], np.int64),
-        }
-    return graph.op("LabelEncoder", key, dtype="int64", domain="ai.onnx.ml", **settings)
+    def _require_known(self, tables: Sequence[Table]) -> None:
+        names = [name for table in tables for name in table.names]
+        for setting in ("freq_threshold", "max_size", "num_buckets", "vocabs"):
+            require_known(getattr(self, setting), names, f"{self.kind}'s {setting}")
+        for table in tables:
+            # Raises where the columns of one vocabulary are given different numbers.
+            self._limits(table)

@@ -12,7 +12,7 @@ from core.schema import Column, DType
 from etl.onnx import INT_NULL, GraphBuilder, Value, cast_to, where
 
 _EXACT = 2.0**53
-_NO_KEY = -(2**62)
+NO_KEY = -(2**62)
 """Key of a float that is no whole number: lies outside the floats that count as whole, and float64 holds it."""
 
 
@@ -39,7 +39,7 @@ def key_expression(x: pl.Expr, column: Column) -> pl.Expr:
         return x
     if column.dtype != DType.FLOAT64:
         return x.cast(pl.Int64)
-    whole = pl.when(integral(x)).then(x).otherwise(pl.lit(float(_NO_KEY)))
+    whole = pl.when(integral(x)).then(x).otherwise(pl.lit(float(NO_KEY)))
     return pl.when(x.is_not_null()).then(whole).cast(pl.Int64)
 
 
@@ -51,6 +51,6 @@ def key_node(graph: GraphBuilder, x: Value) -> Value:
     same = graph.op("Equal", x, floor, dtype="bool")
     exact = graph.op("Less", graph.op("Abs", x, dtype="float64"), graph.constant(_EXACT, "float64"), dtype="bool")
     whole = graph.op("And", same, exact, dtype="bool")
-    known = where(graph, whole, x, graph.constant(float(_NO_KEY), "float64"))
+    known = where(graph, whole, x, graph.constant(float(NO_KEY), "float64"))
     null = graph.op("IsNaN", x, dtype="bool")
     return cast_to(graph, where(graph, null, graph.constant(float(INT_NULL), "float64"), known), "int64")

@@ -17,6 +17,8 @@ from etl.ops.base import State
 COUNT = "count"
 """Beside it stand the columns of a value: one, or one for each part of it."""
 _IDS, _RARE = "ids:", "rare:"
+Shifts = tuple[tuple[int, int], ...]
+"""How the ids of one vocabulary are shifted: (from this own id on, add so much), ascending."""
 _log = log.get("etl")
 
 
@@ -45,10 +47,16 @@ class Vocabularies(State):
     Attributes:
         by_column: The values that have an id: the frame of `value` and `count` in the order of ids.
         rare: The same of the others; only of columns where some wait.
+        shifts: Where the vocabularies share one space of ids: how the own ids of each are shifted into it.
     """
 
     by_column: Mapping[str, pl.DataFrame]
     rare: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    shifts: Mapping[str, Shifts] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """See `State`."""
+        return {"shifts": {name: [list(one) for one in shifts] for name, shifts in self.shifts.items()}}
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """See `State`."""
@@ -61,17 +69,49 @@ class Vocabularies(State):
         for key, table in tables.items():
             if table.columns[-1:] != [COUNT] or table.width < 2:
                 raise ValueError(f"the vocabulary {key} must have a value and a count")
-        return cls(_under(_IDS, tables), _under(_RARE, tables))
+        found = {name: tuple((int(start), int(add)) for start, add in one) for name, one in value["shifts"].items()}
+        return cls(_under(_IDS, tables), _under(_RARE, tables), found)
 
     @classmethod
-    def of(cls, found: Mapping[str, Vocabulary]) -> Self:
+    def of(cls, found: Mapping[str, Vocabulary], shifts: Mapping[str, Shifts] | None = None) -> Self:
         """From vocabularies one by one."""
         rare = {name: one.rare for name, one in found.items() if one.rare.height}
-        return cls({name: one.known for name, one in found.items()}, rare)
+        return cls({name: one.known for name, one in found.items()}, rare, shifts or {})
 
     def __getitem__(self, name: str) -> Vocabulary:
         known = self.by_column[name]
         return Vocabulary(known, self.rare.get(name, known.clear()))
+
+
+def shared(old: Vocabularies | None, found: Mapping[str, Vocabulary], first: Mapping[str, int]) -> dict[str, Shifts]:
+    """How vocabularies lie in one space of ids, behind the padding that they share.
+
+    Args:
+        old: As they lay before; None: one behind the other.
+        found: The vocabularies.
+        first: Own id of the first value of each.
+
+    Example:
+        >>> one = rank(pl.DataFrame({"value": ["a"], "count": [1]}), threshold=0, most=9)
+        >>> shared(None, {"x": one, "y": one}, {"x": 3, "y": 3})
+        {'x': ((1, 0),), 'y': ((1, 3),)}
+    """
+    shifts: dict[str, Shifts] = dict(old.shifts) if old is not None else {}
+    end = 1 if old is None else max(end_of(old, name, first[name]) for name in found)
+    for name, one in found.items():
+        # Own ids from here on are new; those before stay where they are.
+        start = 1 if old is None else first[name] + old.by_column[name].height
+        new = first[name] + one.known.height - start
+        if new:
+            shifts[name] = (*shifts.get(name, ()), (start, end - start))
+            end += new
+    return shifts
+
+
+def end_of(state: Vocabularies, name: str, first: int) -> int:
+    """The id behind the last one of a vocabulary."""
+    own = first + state.by_column[name].height
+    return own + (state.shifts[name][-1][1] if state.shifts else 0)
 
 
 def rank(counts: pl.DataFrame, *, threshold: int, most: int) -> Vocabulary:

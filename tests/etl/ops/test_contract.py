@@ -35,6 +35,44 @@ class TestCategorifyRare(OperatorContract, operator=Categorify(freq_threshold=2,
 class TestCategorifyBuckets(OperatorContract, operator=Categorify(freq_threshold=2, num_buckets=3), takes=WHOLE): ...
 
 
+class TestCategorifyByColumn(
+    OperatorContract,
+    operator=Categorify(freq_threshold={"int": 2}, max_size={"text": 5, "date": 4}, num_buckets={"text": 2}),
+    takes=WHOLE,
+): ...
+
+
+class TestCategorifyJoint(
+    OperatorContract, operator=Categorify(freq_threshold=2, num_buckets=2), takes=(["int", "small", "bool"], "text")
+): ...
+
+
+class TestCategorifyCombo(
+    OperatorContract, operator=Categorify(encode_type="combo"), takes=(["int", "text"], ["small", "bool", "date"])
+): ...
+
+
+class TestCategorifyComboBuckets(
+    OperatorContract,
+    operator=Categorify(encode_type="combo", freq_threshold=2, num_buckets=3, name_sep="+"),
+    takes=(["text", "bool"], "int", ["int", "text"]),
+): ...
+
+
+class TestCategorifyOneSpace(
+    OperatorContract,
+    operator=Categorify(single_table=True, num_buckets={"text": 2}, freq_threshold={"int": 2}, dtype="int64"),
+    takes=(["int", "small"], "text", "bool"),
+): ...
+
+
+class TestCategorifyGiven(
+    OperatorContract,
+    operator=Categorify(vocabs={"text": ("a", "zz", "é"), "int": (3, -7)}, num_buckets={"text": 3}),
+    takes=("text", "int", "small"),
+): ...
+
+
 class TestFillMissing(OperatorContract, operator=FillMissing(1), takes=NUMBERS): ...
 
 
