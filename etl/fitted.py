@@ -14,8 +14,8 @@ from core.schema import Column, DType, Schema, Tag
 from core.suggest import did_you_mean
 from etl.engines.base import Engine
 from etl.engines.cpu import CpuEngine
-from etl.onnx import GraphBuilder, Value, cast_to, to_float
 from etl.narrow import apply_steps
+from etl.onnx import GraphBuilder, Value, cast_to, to_float
 from etl.ops.base import Rows
 from etl.seen import Seen
 from etl.steps import CANONICAL, RAW, Plan, Step, needed, raw_columns, reference, split_reference
