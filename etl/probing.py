@@ -169,4 +169,5 @@ class _Texts(_Table):
 
     def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
         held = self.values.gather(np.maximum(slots, 1) - 1)
-        return (held != (keys if chosen is None else keys.gather(chosen))).to_numpy()
+        wrong: Mask = (held != (keys if chosen is None else keys.gather(chosen))).to_numpy()
+        return wrong

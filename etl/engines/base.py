@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 import polars as pl
 
 from core.dataset import SPLITS
+from etl.counting import Counting
 
 if TYPE_CHECKING:
     from etl.fitted import Fitted
@@ -45,7 +46,7 @@ class Engine(abc.ABC):
         staged: Sources must first be written as numbered Parquet (a declared step on the CPU), because the
             engine can't number the rows of a scan without holding them all at once.
         ticks: Plans may carry Python callbacks that count rows.
-        rounds: In how many goes the `collect` that runs now reads the rows; what counts rows divides by it.
+        rounds: In how many goes what runs now reads the rows; what counts rows divides by it.
     """
 
     name: str
@@ -64,6 +65,14 @@ class Engine(abc.ABC):
         Raises:
             UserError: The engine can't run a plan, or a source can't be read.
         """
+
+    def compute(self, frames: Sequence[pl.LazyFrame | Counting]) -> list[pl.DataFrame]:
+        """Compute what a fit asks for; by `collect`, unless the engine has a way of its own to count values.
+
+        Raises:
+            UserError: The engine can't run a plan, or a source can't be read.
+        """
+        return self.collect([frame.plan() if isinstance(frame, Counting) else frame for frame in frames])
 
     @abc.abstractmethod
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
