@@ -18,7 +18,7 @@ from etl.narrow import apply_steps
 from etl.onnx import GraphBuilder, Value, cast_to, to_float
 from etl.ops.base import Rows
 from etl.seen import Seen
-from etl.steps import CANONICAL, RAW, Plan, Step, needed, raw_columns, reference, split_reference
+from etl.steps import CANONICAL, RAW, Plan, Step, needed, needs_row, raw_columns, reference, split_reference
 from etl.types import FLOATS, polars_type
 from etl.wide import close_wide, open_wide
 
@@ -100,7 +100,7 @@ class Fitted:
         if clash:
             raise UserError(f"{clash[0]} is both an output and a column to keep", cure="rename the output")
         steps, wanted = needed(ports.values(), self.steps)
-        numbered = any(step.operator.numbered for step in steps)
+        numbered = needs_row([step.operator for step in steps], self._known.values(), runner)
         _require_kept(steps, keep)
         opened = partial(open_wide, frame.lazy(), self.input_schema.columns, training=training, numbered=numbered)
         wide = apply_steps(opened(wanted, keep), steps, runner, opened, ordered=runner.ordered)

@@ -16,7 +16,18 @@ from etl.fitted import Fitted
 from etl.narrow import apply_steps
 from etl.ops.base import Collected, State, Statistics
 from etl.seen import Seen, look, seen, warn_of_twice
-from etl.steps import Plan, PlannedStep, Step, needed, raw_columns, scope_of, scopes_of, split_reference, wiring
+from etl.steps import (
+    Plan,
+    PlannedStep,
+    Step,
+    needed,
+    needs_row,
+    raw_columns,
+    scope_of,
+    scopes_of,
+    split_reference,
+    wiring,
+)
 from etl.wide import TRAINED, open_wide
 
 _ROWS = "rows"
@@ -130,7 +141,8 @@ class _Fitting:
         ports = {port for step in steps for port in step.fit_reads.values()}
         chosen, wanted = needed(ports, [self.done[number] for number in sorted(self.done)])
         planned = (*(step.planned for step in chosen), *steps)
-        numbered, flagged = any(step.operator.numbered for step in planned), self.only is not None
+        numbered = needs_row([step.operator for step in planned], self.known.values(), self.engine)
+        flagged = self.only is not None
         training = pl.lit(value=True) if self.only is None else self.only
         inputs = (*self.plan.inputs, *self.plan.fit_inputs)
         opened = partial(open_wide, self.frame, inputs, training=training, numbered=numbered, flagged=flagged)

@@ -194,6 +194,12 @@ class Plan:
         return [column.name for column in (*self.inputs, *self.fit_inputs)]
 
 
+def needs_row(operators: Iterable[Operator[Any]], columns: Iterable[Column], engine: Engine) -> bool:
+    """Whether the numbers of rows have to be there: some operators read them, and a GPU plan works on lists by them."""
+    by_row = any(column.is_list for column in columns) and not engine.ticks
+    return by_row or any(operator.numbered for operator in operators)
+
+
 def raw_columns(columns: Iterable[Column]) -> dict[str, Column]:
     """Reference -> column of raw columns, as the data have them and as operators see them."""
     known: dict[str, Column] = {}
