@@ -68,8 +68,11 @@ def _groups(countings: dict[int, Counting], rows: int | None) -> Iterator[Group]
 
 
 def _count_long(column: pl.LazyFrame) -> pl.DataFrame:
-    """Count a column part by part. Parts are added up when they are as long as those before, so each value is
-    moved only a few times, and little more than twice the result is held."""
+    """Count a column part by part.
+
+    Parts are added up when they are about as long as those before, so each value is moved only a few times, and
+    little more than twice the result is held.
+    """
     done: list[pl.DataFrame] = []
     waiting: list[pl.Series] = []
     for batch in column.collect_batches(maintain_order=False, engine="streaming"):

@@ -33,8 +33,7 @@ class CpuEngine(Engine):
     name = "cpu"
     ticks = True
 
-    def __init__(self) -> None:
-        self._rows: int | None = None
+    _rows: int | None = None
 
     def expect(self, rows: int, columns: int) -> None:
         """See `Engine.expect`: the number of rows decides how many columns are counted at once."""

@@ -37,9 +37,9 @@ class CountingEngine(CpuEngine):
     def __init__(self):
         self.passes: list[int] = []
 
-    def collect(self, frames):
+    def compute(self, frames):
         self.passes.append(len(frames))
-        return super().collect(frames)
+        return super().compute(frames)
 
 
 class TestGraph:
