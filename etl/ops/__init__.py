@@ -11,10 +11,12 @@ from etl.ops.clip import Clip
 from etl.ops.fill import FillMedian, FillMissing
 from etl.ops.formula import Formula
 from etl.ops.hash_bucket import HashBucket
+from etl.ops.join_groupby import JoinGroupby
 from etl.ops.lambda_op import LambdaOp
 from etl.ops.log import LogOp
 from etl.ops.normalize import Normalize, NormalizeMinMax
 from etl.ops.rename import Rename
+from etl.ops.target_encoding import TargetEncoding
 
 OPERATORS: dict[str, type[Operator[Any]]] = {
     "categorify": Categorify,
@@ -28,6 +30,8 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "hash_bucket": HashBucket,
     "rename": Rename,
     "expression": Formula,
+    "target_encoding": TargetEncoding,
+    "join_groupby": JoinGroupby,
 }
 """What a config and a saved workflow may name. LambdaOp is not here: it holds Python code."""
 
@@ -40,10 +44,12 @@ __all__ = [
     "FillMissing",
     "Formula",
     "HashBucket",
+    "JoinGroupby",
     "LambdaOp",
     "LogOp",
     "Normalize",
     "NormalizeMinMax",
     "Operator",
     "Rename",
+    "TargetEncoding",
 ]

@@ -14,11 +14,13 @@ from etl.ops import (
     Formula,
     Groupby,
     HashBucket,
+    JoinGroupby,
     LambdaOp,
     LogOp,
     Normalize,
     NormalizeMinMax,
     Rename,
+    TargetEncoding,
 )
 from tests.contract.frames import KEYS, NUMBERS
 from tests.contract.operators import OperatorContract
@@ -165,6 +167,29 @@ class TestGroupbyLists(
 
 class TestLambdaOp(
     OperatorContract, operator=LambdaOp(lambda x: x.abs() + 1), takes=("float", "single"), saved=False
+): ...
+
+
+class TestTargetEncoding(OperatorContract, operator=TargetEncoding("bool"), takes=("int", "small", "date", "text")): ...
+
+
+class TestTargetEncodingOfNumbers(
+    OperatorContract,
+    operator=TargetEncoding(["float", "int"], kfold=2, p_smooth=0, fold_seed=None, drop_folds=False),
+    takes=("text", ["small", "bool"], ["date", "text", "time"]),
+): ...
+
+
+class TestTargetEncodingWithoutFolds(OperatorContract, operator=TargetEncoding("single", kfold=1), takes=("text",)): ...
+
+
+class TestJoinGroupby(OperatorContract, operator=JoinGroupby(), takes=WHOLE): ...
+
+
+class TestJoinGroupbyStatistics(
+    OperatorContract,
+    operator=JoinGroupby(["float", "int"], ["count", "sum", "mean", "std", "var", "min", "max"]),
+    takes=("text", ["small", "bool"], ["bool", "text", "time"]),
 ): ...
 
 
