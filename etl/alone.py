@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import TypeAlias
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from etl.mix import mix64
 
@@ -12,6 +16,7 @@ ENOUGH = 20
 CODES = 100
 """Quantile bins of a number with more distinct values than that."""
 _DIGITS = 6
+_Ints: TypeAlias = NDArray[np.int64]
 
 
 def auc(values: pl.Series, target: pl.Series) -> float | None:
@@ -24,7 +29,7 @@ def auc(values: pl.Series, target: pl.Series) -> float | None:
         1.0
     """
     there = values.is_not_null()
-    return _area(values.filter(there).rank("average").to_numpy(), target.filter(there))
+    return _area(*_tally(_codes(values.filter(there)), _positive(target.filter(there))))
 
 
 def alone(values: pl.Series, target: pl.Series) -> float | None:
@@ -37,60 +42,83 @@ def alone(values: pl.Series, target: pl.Series) -> float | None:
         >>> alone(pl.Series(["yes", "no"] * 100), pl.Series([1.0, 0.0] * 100))
         1.0
     """
-    if isinstance(values.dtype, pl.List):
+    if isinstance(values.dtype, pl.List) or not len(values):
         return None
-    areas = [_by_rate(values, target)]
-    if values.dtype.is_numeric() or values.dtype.is_temporal():
-        areas += [_sided(auc(values, target))]
-        for nulls in (-1.0, len(values) + 1.0):
-            areas.append(_sided(_area(values.rank("average").fill_null(nulls).to_numpy(), target)))
-    known = [area for area in areas if area is not None]
-    return round(max(known), _DIGITS) if known else None
+    codes, positive = _codes(values), _positive(target)
+    number = values.dtype.is_numeric() or values.dtype.is_temporal()
+    known = [_by_rate(_binned(codes) if number else codes, positive)]
+    if number:
+        ones, zeros = _tally(codes, positive)
+        # Code 0 stands for null: below all values, left out, or above them.
+        orders = [(ones, zeros), (ones[1:], zeros[1:]), (np.roll(ones, -1), np.roll(zeros, -1))]
+        known += [_sided(_area(*order)) for order in orders]
+    found = [area for area in known if area is not None]
+    return round(max(found), _DIGITS) if found else None
 
 
 def presence(values: pl.Series, target: pl.Series) -> float | None:
     """AUC, at least 0.5, of whether there is a value at all; None where there always is one."""
     if not values.null_count():
         return None
-    area = _sided(_area(values.is_not_null().cast(pl.Float64).rank("average").to_numpy(), target))
+    area = _sided(_area(*_tally(values.is_not_null().to_numpy().astype(np.int64), _positive(target))))
     return None if area is None else round(area, _DIGITS)
+
+
+def _positive(target: pl.Series) -> _Ints:
+    return (target > 0.5).to_numpy().astype(np.int64)
+
+
+def _codes(values: pl.Series) -> _Ints:
+    """Values as 1, 2, ... in their order; null is 0."""
+    return values.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+
+
+def _tally(codes: _Ints, positive: _Ints) -> tuple[_Ints, _Ints]:
+    """Positive and other rows of each code."""
+    size = int(codes.max(initial=0)) + 1
+    ones = np.bincount(codes[positive == 1], minlength=size)
+    return ones, np.bincount(codes, minlength=size) - ones
+
+
+def _area(ones: _Ints, zeros: _Ints) -> float | None:
+    """From the counts of both classes at each value, in order (Mann and Whitney, 1947)."""
+    if min(ones.sum(), zeros.sum()) < ENOUGH:
+        return None
+    # Twice the pairs that are in order, so that ties stay whole numbers and the sum is exact.
+    twice = int((ones * (2 * (np.cumsum(zeros) - zeros) + zeros)).sum())
+    return twice / (2 * int(ones.sum()) * int(zeros.sum()))
 
 
 def _sided(area: float | None) -> float | None:
     return None if area is None else max(area, 1 - area)
 
 
-def _area(ranks: np.ndarray, target: pl.Series) -> float | None:
-    """From the sum of the ranks of the positive rows (Mann and Whitney, 1947)."""
-    positive = (target > 0.5).to_numpy()
-    ones = int(positive.sum())
-    zeros = len(positive) - ones
-    if min(ones, zeros) < ENOUGH:
-        return None
-    # Sentinels of nulls are no ranks; the order is all that counts.
-    ranks = pl.Series(ranks).rank("average").to_numpy()
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-
-
-def _by_rate(values: pl.Series, target: pl.Series) -> float | None:
+def _by_rate(codes: _Ints, positive: _Ints) -> float | None:
     """Rates are learned on half of the rows, chosen by a hash, and judged on the rest, both ways."""
-    frame = pl.DataFrame({"code": _codes(values), "y": (target > 0.5).cast(pl.Int64)}).with_row_index("row")
-    frame = frame.with_columns(half=mix64("row", 0) % 2)
-    halves = [frame.filter(half=number).drop("row", "half") for number in (0, 1)]
-    areas = [_judge(*pair) for pair in (halves, halves[::-1])]
+    half = _half(len(codes))
+    size = int(codes.max(initial=0)) + 1
+    areas = []
+    for side in (half, ~half):
+        ones = np.bincount(codes[side], weights=positive[side], minlength=size)
+        rates = (ones + positive[side].mean()) / (np.bincount(codes[side], minlength=size) + 1) if side.any() else ones
+        _, order = np.unique(rates, return_inverse=True)
+        areas.append(_area(*_tally(order[codes[~side]], positive[~side])))
     known = [area for area in areas if area is not None]
     return sum(known) / len(known) if known else None
 
 
-def _judge(learned: pl.DataFrame, judged: pl.DataFrame) -> float | None:
-    prior = learned["y"].sum() / max(learned.height, 1)
-    rates = learned.group_by("code").agg(rate=(pl.col("y").sum() + prior) / (pl.len() + 1))
-    told = judged.join(rates, on="code", how="left", nulls_equal=True, maintain_order="left")
-    return _area(told["rate"].fill_null(prior).to_numpy(), told["y"])
+def _binned(codes: _Ints) -> _Ints:
+    """Quantile bins where there are many values; nulls keep theirs."""
+    counts = np.bincount(codes)
+    if (counts > 0).sum() <= CODES:
+        return codes
+    middles = np.cumsum(counts) - counts / 2
+    bins = 1 + (middles * CODES / len(codes)).astype(np.int64)
+    bins[0] = 0
+    return np.asarray(bins[codes])
 
 
-def _codes(values: pl.Series) -> pl.Series:
-    number = values.dtype.is_numeric() or values.dtype.is_temporal()
-    if not number or values.n_unique() <= CODES:
-        return values
-    return (values.rank("average") * CODES / len(values)).floor()
+@lru_cache(maxsize=4)
+def _half(rows: int) -> NDArray[np.bool_]:
+    numbers = pl.DataFrame({"row": np.arange(rows, dtype=np.uint32)})
+    return numbers.select(mix64("row", 0) % 2 == 1).to_series().to_numpy()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import polars as pl
+
 from core.dataset import ROW, TARGET, Dataset
 from core.files import hash_tree, write_json
 from core.schema import Column, DType, Schema, Tag
@@ -53,10 +55,9 @@ def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Fi
     columns = [name for name in data.raw.types if name != ROW]
     samples = take(data.frame, golden, columns, rows=data.rows, seed=seed)
     write_table(samples.golden.select(schema.names), dataset.sample_file)
-    leaks = guard(made, samples, spec)
-    shares = unseen_shares(made.files.files, made.fitted)
-    told = profile(samples, data.seen, shares)
+    told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted))
     write_table(told, dataset.profile_file)
+    leaks = guard(made, samples, spec, told.filter(pl.any_horizontal("drifts_valid", "drifts_test"))["name"].to_list())
     roles, split = data.raw.roles, spec.split
     cut = split.column if isinstance(split, ColumnSplit) else None
     return [*leaks, *drifting(told, quiet=(roles.user, roles.item, roles.time, cut))]

@@ -19,9 +19,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 LARGE = 0.25
 """PSI from which a column is said to drift."""
@@ -69,17 +71,75 @@ def drift(train: pl.Series, other: pl.Series) -> Drift | None:
         >>> found.psi, found.js, found.ks, found.large
         (0.875366, 0.383136, 0.4, True)
     """
-    if not len(train) or not len(other):
-        return None
-    nulls = float(other.null_count() / len(other) - train.null_count() / len(train))
-    if isinstance(train.dtype, pl.List):
-        ks = _ks(train.list.len(), other.list.len())
-        train, other = elements(train), elements(other)
-    else:
-        ks = _ks(train, other) if _ordered(train) else None
-    counts = [_counts(values, _cuts(train), _frequent(train)) for values in (train, other)]
-    psi, js = _psi(*counts), _js(*counts)
-    return Drift(_round(psi), _round(_chance(*counts)), _round(js), None if ks is None else _round(ks), _round(nulls))
+    return Reference(train).drift(other)
+
+
+class Reference:
+    """A column of the training rows, made ready to compare others with."""
+
+    def __init__(self, train: pl.Series) -> None:
+        self._train = train
+        self._lists = isinstance(train.dtype, pl.List)
+        flat = elements(train) if self._lists else train
+        self._side = _Numbers(flat) if _ordered(flat) else _Values(flat)
+        self._counts = self._side.counts(flat)
+        self._sorted = np.sort(_numbers(train.list.len() if self._lists else train)) if self._has_order else None
+
+    @property
+    def _has_order(self) -> bool:
+        return self._lists or _ordered(self._train)
+
+    def drift(self, other: pl.Series) -> Drift | None:
+        """How far another column lies from this one; None where either has no rows."""
+        if not len(self._train) or not len(other):
+            return None
+        counts = self._side.counts(elements(other) if self._lists else other)
+        nulls = float(other.null_count() / len(other) - self._train.null_count() / len(self._train))
+        ks = None if self._sorted is None else _ks(self._sorted, _numbers(other.list.len() if self._lists else other))
+        return Drift(
+            psi=_round(_psi(self._counts, counts)),
+            chance=_round(_chance(self._counts, counts)),
+            js=_round(_js(self._counts, counts)),
+            ks=None if ks is None else _round(ks),
+            nulls=_round(nulls),
+        )
+
+
+class _Numbers:
+    """Bins of numbers: the values themselves where they are few, else the deciles."""
+
+    def __init__(self, train: pl.Series) -> None:
+        known = np.sort(_numbers(train))
+        distinct = known[np.concatenate([[True], known[1:] != known[:-1]])] if len(known) else known
+        self._few = len(distinct) <= VALUES
+        places = [min(int(at * len(known)), len(known) - 1) for at in DECILES]
+        self._cuts = distinct if self._few else np.unique(known[places])
+
+    def counts(self, values: pl.Series) -> list[int]:
+        """Rows in each bin, then nulls."""
+        known = _numbers(values)
+        place = np.searchsorted(self._cuts, known, side="left")
+        if self._few and len(self._cuts):
+            # A bin holds its value alone; the last one holds the rest.
+            met = self._cuts[np.minimum(place, len(self._cuts) - 1)] == known
+            place = np.where(met, place, len(self._cuts))
+        return [*np.bincount(place, minlength=len(self._cuts) + 1).tolist(), values.null_count()]
+
+
+class _Values:
+    """Bins of anything else: the most frequent values, ties by value, and the rest."""
+
+    def __init__(self, train: pl.Series) -> None:
+        counts = train.drop_nulls().alias("value").value_counts(name="n")
+        self._frequent = counts.sort(["n", "value"], descending=[True, False]).head(VALUES)["value"].to_list()
+
+    def counts(self, values: pl.Series) -> list[int]:
+        """Rows in each bin, then nulls."""
+        known = values.drop_nulls()
+        met = known.filter(known.is_in(self._frequent)) if self._frequent else known.head(0)
+        found = dict(met.alias("value").value_counts(name="n").iter_rows())
+        own = [int(found.get(value, 0)) for value in self._frequent]
+        return [*own, len(known) - sum(own), values.null_count()]
 
 
 def elements(values: pl.Series) -> pl.Series:
@@ -97,32 +157,7 @@ def _ordered(values: pl.Series) -> bool:
     return values.dtype.is_numeric() or values.dtype.is_temporal()
 
 
-def _cuts(train: pl.Series) -> list[float] | None:
-    """Borders between the bins of a number with many values; None where the values themselves are the bins."""
-    if not _ordered(train) or train.drop_nulls().n_unique() <= VALUES:
-        return None
-    known = _numbers(train)
-    return sorted({float(np.quantile(known, at, method="lower")) for at in DECILES})
-
-
-def _frequent(train: pl.Series) -> pl.Series:
-    """The most frequent values, ties by value."""
-    counts = train.drop_nulls().alias("value").value_counts(name="n")
-    return counts.sort(["n", "value"], descending=[True, False]).head(VALUES)["value"]
-
-
-def _counts(values: pl.Series, cuts: Sequence[float] | None, frequent: pl.Series) -> list[int]:
-    """Rows in each bin, then in the rest, then nulls."""
-    known, nulls = values.drop_nulls(), values.null_count()
-    if cuts is not None:
-        place = np.searchsorted(np.asarray(cuts), _numbers(values), side="left")
-        return [*np.bincount(place, minlength=len(cuts) + 1).tolist(), nulls]
-    found = dict(known.alias("value").value_counts(name="n").iter_rows())
-    own = [int(found.get(value, 0)) for value in frequent]
-    return [*own, len(known) - sum(own), nulls]
-
-
-def _numbers(values: pl.Series) -> np.ndarray:
+def _numbers(values: pl.Series) -> NDArray[Any]:
     """The values that are there, as numbers that sort as they do."""
     known = values.drop_nulls()
     return known.to_physical().to_numpy() if known.dtype.is_temporal() else known.cast(pl.Float64).to_numpy()
@@ -163,15 +198,16 @@ def _used(train: Sequence[int], other: Sequence[int]) -> list[tuple[int, int]]:
     return [pair for pair in zip(train, other, strict=True) if any(pair)]
 
 
-def _ks(train: pl.Series, other: pl.Series) -> float | None:
-    left, right = (np.sort(_numbers(side)) for side in (train, other))
+def _ks(left: NDArray[Any], values: NDArray[Any]) -> float | None:
+    """Between sorted values and others."""
+    right = np.sort(values)
     if not len(left) or not len(right):
         return None
-    grid = np.concatenate([left, right])
-    gaps = np.searchsorted(left, grid, side="right") / len(left) - np.searchsorted(right, grid, side="right") / len(
-        right
-    )
-    return float(np.abs(gaps).max())
+    gap = 0.0
+    for one, two in ((left, right), (right, left)):
+        at = np.searchsorted(two, one, side="right") / len(two) - np.searchsorted(one, one, side="right") / len(one)
+        gap = max(gap, float(np.abs(at).max()))
+    return gap
 
 
 def _round(value: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from etl.leaks import column_findings, duplicate_findings, feature_findings, pla
 from etl.samples import Samples
 from etl.spec import EtlSpec
 
-SLICES, SLICE = 8, 6250
+SLICES, SLICE = 8, 1250
 """A split of more rows than these make is looked at in so many slices, evenly spaced."""
+ROWS = SLICES * SLICE
 
 
 @dataclass(frozen=True)
@@ -38,34 +39,51 @@ class Made:
     files: Sunk
 
 
-def guard(made: Made, samples: Samples, spec: EtlSpec) -> list[Finding]:
+def guard(made: Made, samples: Samples, spec: EtlSpec, drifting: Collection[str]) -> list[Finding]:
     """Look for features that know the answer or the future.
+
+    Args:
+        made: The rows, the workflow and the features.
+        samples: Of the raw rows.
+        spec: The settings.
+        drifting: The raw columns that drift between splits.
 
     Raises:
         UserError: There is one, and the settings refuse that.
     """
     if spec.leaks.action == "off":
         return []
-    return settled(spec.leaks, list(_look(made, samples, spec)))
+    return settled(spec.leaks, list(_look(made, samples, spec, drifting)))
 
 
-def _look(made: Made, samples: Samples, spec: EtlSpec) -> Iterator[Finding]:
+def _look(made: Made, samples: Samples, spec: EtlSpec, drifting: Collection[str]) -> Iterator[Finding]:
     data, roles = made.data, made.data.raw.roles
     yield from plan_findings(spec.features, spec.split, roles, spec.target.column)
     inputs = [name for name in made.fitted.inputs_of() if name in data.raw.types]
-    raw = list(column_findings(samples.splits["train"], data.seen, inputs, roles, spec.leaks))
+    thin = {split: rows.gather_every(max(-(-rows.height // ROWS), 1)) for split, rows in samples.splits.items()}
+    raw = list(column_findings(thin, data.seen, inputs, roles, spec.leaks))
     yield from raw
     # A feature of a column that was named already, or is to be ignored, isn't news.
     known = {found.column for found in raw} | set(spec.leaks.ignore)
-    made_of = {name: made.fitted.inputs_of([name]) for name in made.fitted.schema.names}
-    fresh = {name: raw for name, raw in made_of.items() if not known.issuperset(raw)}
-    columns = {column.name: column for column in made.fitted.schema if not column.is_list}
-    fresh = {name: raw for name, raw in fresh.items() if name in columns}
-    numbers = [name for name in fresh if Tag.CONTINUOUS in columns[name].tags]
-    outputs = {split: _rows(paths, list(fresh)) for split, paths in made.files.files.items()}
-    yield from feature_findings(outputs, numbers, fresh, spec.leaks)
+    made_of = {name: raw for name, raw in _worth_a_look(made.fitted, drifting) if not known.issuperset(raw)}
+    numbers = [name for name in made_of if Tag.CONTINUOUS in made.fitted.schema[name].tags]
+    outputs = {split: _rows(paths, list(made_of)) for split, paths in made.files.files.items()}
+    yield from feature_findings(outputs, numbers, made_of, spec.leaks) if made_of else ()
     names = [name for name in data.raw.types if name != ROW]
     yield from duplicate_findings(copies(data.frame, samples.splits, names), spec.leaks)
+
+
+def _worth_a_look(fitted: Fitted, drifting: Collection[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The features, and what each is made of, that can tell more than their raw column does.
+
+    What is made of one column and of one row alone tells of the target at most what the column tells, which was
+    looked at, and tells splits apart only where the column drifts.
+    """
+    alone = set(fitted.by_row())
+    for column in fitted.schema:
+        raw = fitted.inputs_of([column.name])
+        if not column.is_list and (column.name not in alone or len(raw) != 1 or raw[0] in drifting):
+            yield column.name, raw
 
 
 def _rows(files: Sequence[Path], features: Sequence[str]) -> pl.DataFrame:
@@ -74,7 +92,7 @@ def _rows(files: Sequence[Path], features: Sequence[str]) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys([TARGET, *features], pl.Float32))
     scan = pl.scan_parquet(list(files), glob=False).select(TARGET, *features)
     rows = scan.select(pl.len()).collect().item()
-    if rows <= SLICES * SLICE:
+    if rows <= ROWS:
         return scan.collect(engine="streaming")
     starts = [(rows - SLICE) * number // (SLICES - 1) for number in range(SLICES)]
     return pl.concat([scan.slice(start, SLICE) for start in starts]).collect(engine="streaming")

@@ -123,19 +123,20 @@ def _names(feature: FeatureSpec) -> str:
 
 
 def column_findings(
-    train: pl.DataFrame, seen: Look, inputs: Sequence[str], roles: Roles, spec: LeakSpec
+    rows: Mapping[str, pl.DataFrame], seen: Look, inputs: Sequence[str], roles: Roles, spec: LeakSpec
 ) -> Iterator[Finding]:
     """What the raw columns of the features tell.
 
     Args:
-        train: A sample of the training rows, with TARGET.
+        rows: Split -> a sample of its rows, with TARGET.
         seen: What the first look found in all rows.
         inputs: The raw columns that features are made of.
         roles: Which columns tell who, what and when.
         spec: The limits.
     """
+    answer = rows["train"][TARGET]
     for name in inputs:
-        values, answer = train[name], train[TARGET]
+        values = rows["train"][name]
         told, there = alone(values, answer), presence(values, answer)
         if there is not None and there >= spec.alone:
             why = f"whether the column {name} is null tells the target (AUC {there:.3f} on training rows)"
@@ -143,6 +144,8 @@ def column_findings(
         elif told is not None and told >= spec.alone:
             why = f"the column {name} alone tells the target (AUC {told:.3f} on training rows)"
             yield Finding("alone", name, f"{why}; is it known before the event?")
+        elif told is not None and told >= 0.5 + GAP and (values.dtype.is_numeric() or values.dtype.is_temporal()):
+            yield from _gap("column", name, rows)
         if name not in (roles.user, roles.item) and _identifies(values, seen, name):
             why = f"the column {name} holds another value in every row"
             yield Finding("row", name, f"{why}: as a feature it can only be learned by heart")
@@ -173,7 +176,7 @@ def feature_findings(
             why = f"the feature {name} (of {', '.join(made_of[name])}) alone tells the target"
             yield Finding("alone", name, f"{why} (AUC {told:.3f} on training rows); is it known before the event?")
         elif name in numbers:
-            yield from _gap(name, train, outputs["valid"])
+            yield from _gap("feature", name, outputs)
         for split in ("valid", "test"):
             found = drift(train[name], outputs[split][name]) if outputs[split].height >= SURE else None
             apart = None if found is None else (found.ks if name in numbers else found.js)
@@ -184,8 +187,9 @@ def feature_findings(
                 break
 
 
-def _gap(name: str, train: pl.DataFrame, valid: pl.DataFrame) -> Iterator[Finding]:
+def _gap(noun: str, name: str, rows: Mapping[str, pl.DataFrame]) -> Iterator[Finding]:
     """A number that tells the target on the rows it was learned from, and not on others, has read their answers."""
+    train, valid = rows["train"], rows["valid"]
     if any(min((one[TARGET] > 0.5).sum(), (one[TARGET] <= 0.5).sum()) < SURE for one in (train, valid)):
         return
     before, after = auc(train[name], train[TARGET]), auc(valid[name], valid[TARGET])
@@ -194,7 +198,7 @@ def _gap(name: str, train: pl.DataFrame, valid: pl.DataFrame) -> Iterator[Findin
     # The direction is that of the training rows.
     before, after = (before, after) if before >= 0.5 else (1 - before, 1 - after)
     if before - after >= GAP:
-        why = f"the feature {name} tells the target on training rows and much less on validation rows"
+        why = f"the {noun} {name} tells the target on training rows and much less on validation rows"
         yield Finding("gap", name, f"{why} (AUC {before:.3f} and {after:.3f}); was it made from the row's own target?")
 
 

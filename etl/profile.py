@@ -10,10 +10,10 @@ import polars as pl
 
 from core.dataset import SPLITS
 from etl.bins import Bins
-from etl.drift import drift, elements
+from etl.drift import Reference, elements
 from etl.fitted import Fitted
 from etl.look import Look, plain
-from etl.ops.categorify import OOV, Categorify
+from etl.ops.categorify import Categorify
 from etl.samples import Samples
 
 TOP = 10
@@ -113,9 +113,10 @@ def _times(values: pl.Series, among: pl.Series) -> list[int]:
 def _differences(parts: Mapping[str, pl.Series]) -> dict[str, Any]:
     """Rows and nulls of each split, and how far the later ones lie from the training rows."""
     told: dict[str, Any] = {}
+    train = Reference(parts[SPLITS[0]])
     for split, part in parts.items():
         told |= {f"rows_{split}": len(part), f"nulls_{split}": _share(part)}
-        found = drift(parts[SPLITS[0]], part) if split != SPLITS[0] else None
+        found = train.drift(part) if split != SPLITS[0] else None
         if found is not None:
             figures = {"psi": found.psi, "chance": found.chance, "js": found.js, "ks": found.ks, "drifts": found.large}
             told |= {f"{key}_{split}": value for key, value in figures.items()}
@@ -171,9 +172,9 @@ def _unknown_ids(fitted: Fitted) -> dict[str, tuple[str, tuple[int, int]]]:
     for step in fitted.steps:
         if not isinstance(step.operator, Categorify):
             continue
-        ids = (OOV, OOV + step.operator.num_buckets - 1)
-        for port in step.references.values():
+        for name, ids in step.operator.unknown_ids(step.columns, step.state).items():  # type: ignore[arg-type]
+            port = step.references[name]
             raw = fitted.inputs_of([ports[port]]) if port in ports else ()
             if len(raw) == 1:
-                found[raw[0]] = (ports[port], ids)
+                found[raw[0]] = (ports[port], (ids.start, ids.stop - 1))
     return found

@@ -15,7 +15,11 @@ GOLDEN_ROWS = 1000
 WHOLE_ROWS = 250_000
 """A profile is made of all rows up to this many."""
 PROFILE_ROWS = 50_000
-"""A profile of more rows is made of about this many, and of as many of each split where splits are compared."""
+"""A profile of more rows is made of about this many."""
+COMPARED_ROWS = 20_000
+"""Splits are compared by about this many rows of each."""
+_OTHER = 1_000_003
+"""Added to the seed: a random split orders the rows by the hash of the seed itself."""
 _HASH, _GOLDEN, _PROFILE, _COMPARED = "__hash__", "__golden__", "__profile__", "__compared__"
 
 
@@ -45,14 +49,14 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, rows: Mappi
         seed: Chooses the rows.
     """
     total = sum(rows.values())
-    hashed = frame.with_columns(mix64(ROW, seed).alias(_HASH))
+    hashed = frame.with_columns(mix64(ROW, seed + _OTHER).alias(_HASH))
     here = pl.col(SPLIT) == SPLITS.index(split)
     lowest = hashed.filter(here).select(_HASH, ROW).bottom_k(GOLDEN_ROWS, by=[_HASH, ROW])
     picked = lowest.collect(engine="streaming")[ROW]
     # Hashes that are equal are told apart by ROW, so the rows themselves are matched.
     golden = pl.col(ROW).is_in(picked.implode())
-    shares = {name: 1.0 if total <= WHOLE_ROWS else min(1.0, PROFILE_ROWS / max(rows[name], 1)) for name in SPLITS}
-    compared = pl.any_horizontal(_picked(share, pl.col(SPLIT) == n) for n, share in enumerate(shares.values()))
+    shares = [COMPARED_ROWS / max(rows[name], 1) for name in SPLITS]
+    compared = pl.any_horizontal(_picked(share, pl.col(SPLIT) == n) for n, share in enumerate(shares))
     profile = _picked(1.0 if total <= WHOLE_ROWS else PROFILE_ROWS / total, pl.lit(value=True))
     flags = (golden.alias(_GOLDEN), profile.alias(_PROFILE), compared.alias(_COMPARED))
     asked = hashed.select(ROW, SPLIT, TARGET, *flags, *columns).filter(pl.any_horizontal(_GOLDEN, _PROFILE, _COMPARED))

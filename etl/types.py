@@ -70,6 +70,12 @@ def dtype_of(dtype: pl.DataType, name: str) -> DType:
     for ours, theirs in POLARS.items():
         if dtype == theirs:
             return ours
+    if str(dtype) in {"Int128", "UInt128"}:
+        raise UserError(
+            "the column holds integers beyond the largest int64 (2^63 - 1)",
+            where=f"column {name}",
+            cure=f"store ids as strings, and numbers as floats (for a CSV: `dtypes: {{{name}: string}}`)",
+        )
     if isinstance(dtype, pl.Null):
         raise UserError("the column holds no value at all", where=f"column {name}", cure="leave it out")
     raise UserError(

@@ -100,6 +100,15 @@ class Frame:
         middle = (self.top + floor) / 2
         yield text(y_label, 12, middle, "label middle", turned=True)
 
+    def across(self, x_label: str) -> Iterator[Markup]:
+        """Grid lines, tick labels and title along x alone, for bars that lie."""
+        floor = self.height - self.bottom
+        for value in self.x_ticks:
+            yield tag("line", "grid", x1=self.x(value), x2=self.x(value), y1=self.top, y2=floor)
+            yield text(short(value), self.x(value), floor + 16, "tick middle")
+        yield tag("line", "axis", x1=self.left, x2=self.left, y1=self.top, y2=floor)
+        yield text(x_label, (self.left + self.width - self.right) / 2, self.height - 6, "label middle")
+
 
 def tag(name: str, style: str, **places: float | str) -> Markup:
     """One empty SVG element out of `ELEMENTS`; every value is escaped.

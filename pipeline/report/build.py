@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.report import curves, examples, judgement, profile, results, stages
+from pipeline.report import curves, drift, examples, judgement, profile, results, stages
 from pipeline.report.files import Run
 from pipeline.report.view import Report
 
@@ -18,6 +18,8 @@ def build(run: Run) -> Report:
         total=stages.total(run),
         profile=profile.columns(run),
         profile_note=profile.note(run),
+        drift=drift.figures(run),
+        guard=drift.guard(run),
         curves=curves.figures(run),
         results=results.tables(run),
         judgement=judgement.figures(run),

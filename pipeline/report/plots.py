@@ -10,6 +10,9 @@ from markupsafe import Markup
 
 from pipeline.report.axes import Frame, drawing, tag, text, ticks
 
+LONGEST = 17
+"""Characters of a value beside its bars."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -87,9 +90,24 @@ def score_chart(edges: Sequence[float], shares: Sequence[tuple[str, Sequence[flo
         shares: For each group its name and [n] shares.
         title: What the picture shows, in words.
     """
+    return overlay(edges, shares, title=title, x_label="predicted score", y_label="share of its rows")
+
+
+def overlay(
+    edges: Sequence[float], shares: Sequence[tuple[str, Sequence[float]]], *, title: str, x_label: str, y_label: str
+) -> Markup:
+    """Histograms over one another; see `score_chart`.
+
+    Args:
+        edges: [n + 1] borders of the bins.
+        shares: For each group its name and [n] shares.
+        title: What the picture shows, in words.
+        x_label: Title of the x axis.
+        y_label: Title of the y axis.
+    """
     top = max((value for _, values in shares for value in values), default=1.0) or 1.0
     frame = Frame(ticks(edges[0], edges[-1]), ticks(0.0, top))
-    parts = list(frame.axes("predicted score", "share of its rows"))
+    parts = list(frame.axes(x_label, y_label))
     for number, (_, values) in enumerate(shares, 1):
         steps = [(edges[0], 0.0)]
         for left, right, value in zip(edges[:-1], edges[1:], values, strict=True):
@@ -98,6 +116,32 @@ def score_chart(edges: Sequence[float], shares: Sequence[tuple[str, Sequence[flo
         parts.append(tag("polygon", f"area s{number}", points=_path(frame, steps)))
         parts.append(tag("polyline", f"line thin s{number}", points=_path(frame, steps)))
     return drawing(frame, parts, title=title)
+
+
+def value_chart(names: Sequence[str], shares: Sequence[tuple[str, Sequence[float]]], *, title: str) -> Markup:
+    """Bars for the shares of some values, those of several groups beside one another.
+
+    Args:
+        names: The values.
+        shares: For each group its name and the share of each value.
+        title: What the picture shows, in words.
+    """
+    thick, gap = 8, 7
+    tall = thick * len(shares) + gap
+    top = max((value for _, values in shares for value in values), default=1.0) or 1.0
+    frame = Frame(ticks(0.0, top, 4), (0.0, 1.0), height=tall * len(names) + 46, left=128, top=6, bottom=40)
+    parts = list(frame.across("share of its rows"))
+    for at, name in enumerate(names):
+        y = frame.top + at * tall
+        parts.append(text(_cut(name), frame.left - 8, y + (tall - gap) / 2 + 4, "tick end"))
+        for number, (_, values) in enumerate(shares, 1):
+            place = {"x": frame.x(0), "y": y + (number - 1) * thick, "height": thick - 1}
+            parts.append(tag("rect", f"bar s{number}", **place, width=max(frame.x(values[at]) - frame.x(0), 0.6)))
+    return drawing(frame, parts, title=title)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def roc_chart(lines: Sequence[Series], *, title: str) -> Markup:

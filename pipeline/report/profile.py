@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 from core.schema import Schema, Tag
 from pipeline.report.axes import short
 from pipeline.report.files import Run
 from pipeline.report.plots import box, spark
-from pipeline.report.view import Fact, ProfileRow, Share
+from pipeline.report.view import Fact, ProfileRow, Share, Shift
 
 SHOWN = 5
 """Frequent values shown of a column."""
@@ -47,14 +48,15 @@ def _row(told: dict[str, Any], known: Schema) -> ProfileRow:
     unseen = tuple(Share(name, told[key]) for key, name in names.items() if told.get(key) is not None)
     role = _role(told["name"], known)
     nulls = told["nulls"] / rows if rows else 0.0
-    row = ProfileRow(told["name"], told["dtype"], role, rows, nulls, told["distinct"], unseen=unseen)
+    plain = ProfileRow(told["name"], told["dtype"], role, rows, nulls, told["distinct"], unseen=unseen)
+    row = replace(plain, shifts=shifts(told))
     quantiles = told.get("quantiles") or []
     if quantiles and (told["distinct"] or 0) > FEW and not role.endswith("id"):
         return _numeric(row, told, quantiles)
     top = zip(told["top_values"] or [], told["top_counts"] or [], strict=True)
     sampled = max(told.get("sampled") or rows, 1)
     shares = [Share(str(value), count / sampled) for value, count in top]
-    return ProfileRow(**{**vars(row), "top": tuple(shares[:SHOWN])})
+    return replace(row, top=tuple(shares[:SHOWN]), facts=_lengths(told))
 
 
 def _numeric(row: ProfileRow, told: dict[str, Any], quantiles: list[float]) -> ProfileRow:
@@ -66,7 +68,25 @@ def _numeric(row: ProfileRow, told: dict[str, Any], quantiles: list[float]) -> P
     values = {"min": _number(told["low"]), "median": middle, "max": _number(told["high"])}
     show = moment if row.role == "time" else short
     facts = tuple(Fact(name, show(value)) for name, value in values.items() if value is not None)
-    return ProfileRow(**{**vars(row), "facts": facts, "spark": picture})
+    return replace(row, facts=facts + _lengths(told), spark=picture)
+
+
+def _lengths(told: dict[str, Any]) -> tuple[Fact, ...]:
+    """How long the lists of a column are."""
+    found = told.get("lengths") or []
+    return (Fact("median length", short(found[len(found) // 2])), Fact("99 %", short(found[-1]))) if found else ()
+
+
+def shifts(told: dict[str, Any]) -> tuple[Shift, ...]:
+    """How far each later split lies from the training rows."""
+    found = []
+    for split in ("valid", "test"):
+        psi = told.get(f"psi_{split}")
+        if psi is not None:
+            ks = told[f"ks_{split}"]
+            note = f"JS {told[f'js_{split}']:.3f}" + (f", KS {ks:.3f}" if ks is not None else "")
+            found.append(Shift(split, psi, bool(told[f"drifts_{split}"]), note))
+    return tuple(found)
 
 
 def _number(text: str | None) -> float | None:

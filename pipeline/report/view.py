@@ -46,6 +46,16 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """How far a split lies from the training rows in one column: PSI, and the other figures in words."""
+
+    name: str
+    psi: float
+    large: bool
+    note: str
+
+
+@dataclass(frozen=True)
 class ProfileRow:
     """One raw column."""
 
@@ -59,6 +69,7 @@ class ProfileRow:
     spark: Markup | None = None
     top: tuple[Share, ...] = ()
     unseen: tuple[Share, ...] = ()
+    shifts: tuple[Shift, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole page; an empty part leaves its section out."""
+    """The whole page; an empty part leaves its section out. `guard` is None where nobody looked for leaks."""
 
     name: str
     lead: str
@@ -141,6 +152,8 @@ class Report:
     total: str = ""
     profile: tuple[ProfileRow, ...] = ()
     profile_note: str = ""
+    drift: tuple[Figure, ...] = ()
+    guard: tuple[str, ...] | None = None
     curves: tuple[Figure, ...] = ()
     results: tuple[ResultTable, ...] = ()
     judgement: tuple[Figure, ...] = ()

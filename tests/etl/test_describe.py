@@ -20,6 +20,8 @@ from etl.profile import profile
 from etl.target import TargetSpec, target
 from etl.times import time_of
 
+from .conftest import Desk
+
 
 def halves(frame: pl.DataFrame) -> samples.Samples:
     """The first half trains, the second judges; nothing chooses."""
@@ -77,6 +79,7 @@ def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.M
     monkeypatch.setattr(samples, "GOLDEN_ROWS", 50)
     monkeypatch.setattr(samples, "WHOLE_ROWS", 100)
     monkeypatch.setattr(samples, "PROFILE_ROWS", 500)
+    monkeypatch.setattr(samples, "COMPARED_ROWS", 500)
     rows = 5000
     frame = (
         pl.LazyFrame({"x": range(rows)}).with_row_index(ROW).with_columns((pl.col("x") % 3).cast(pl.Int8).alias(SPLIT))
@@ -89,6 +92,7 @@ def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.M
     assert found == sorted(found)
     assert {x % 3 for x in found} == {2}
     assert 400 < one.profile.height < 600
+    assert {x % 3 for x in one.profile["x"]} == {0, 1, 2}
     shuffled = frame.collect().sample(fraction=1, shuffle=True, seed=3).lazy()
     two = samples.take(shuffled, "test", ["x"], rows=counts, seed=1)
     assert one.golden.equals(two.golden)
@@ -160,3 +164,16 @@ def test_every_row_is_counted_once_a_pass(plans: int, monkeypatch: pytest.Monkey
             [rows.select(pl.col("a").sum()), *(rows.group_by(pl.col("b") % (n + 2)).len() for n in range(plans))]
         )
     assert sum(counted) == 1000
+
+
+def test_samples_of_a_random_split_hold_every_split(monkeypatch: pytest.MonkeyPatch, flat: Desk) -> None:
+    """The split and the samples are both made by hashes of the row's number: they must not be the same one."""
+    monkeypatch.setattr(samples, "WHOLE_ROWS", 100)
+    monkeypatch.setattr(samples, "PROFILE_ROWS", 500)
+    monkeypatch.setattr(samples, "COMPARED_ROWS", 100)
+    rows = pl.DataFrame({"a": range(2000), "b": ["x", "y"] * 1000, "click": [0, 1, 1, 0] * 500})
+    flat.sources["interactions"] = {"path": flat.write("many.parquet", rows)}
+    told = pl.read_parquet(flat.prepare().profile_file).row(0, named=True)
+    for split in SPLITS:
+        assert 60 < told[f"rows_{split}"] < 140
+    assert not told["drifts_test"]
