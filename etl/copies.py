@@ -8,7 +8,7 @@ import polars as pl
 
 from core.dataset import SPLIT, SPLITS, TARGET
 
-FIRST = 3
+FIRST = 8
 """Columns that are compared before the others are read."""
 _DIGITS = 6
 

@@ -73,6 +73,7 @@ def _column(values: pl.Series, parts: Mapping[str, pl.Series], seen: Look) -> di
     # Ties by value, so that the same rows always give the same table.
     counts = full.alias("value").value_counts(name="n").sort(["n", "value"], descending=[True, False]).head(TOP)
     numeric = full.dtype.is_numeric()
+    full = full.sort() if numeric else full
     bins = Bins.of(full) if numeric and len(full) else None
     return {
         "name": values.name,
@@ -106,7 +107,8 @@ def _quantiles(full: pl.Series) -> list[Any]:
 
 def _times(values: pl.Series, among: pl.Series) -> list[int]:
     """How often each of some values occurs."""
-    found = dict(among.alias("value").value_counts(name="n").iter_rows())
+    met = among.filter(among.is_in(values.implode())) if len(values) else among.head(0)
+    found = dict(met.alias("value").value_counts(name="n").iter_rows())
     return [int(found.get(value, 0)) for value in values]
 
 

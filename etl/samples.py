@@ -16,7 +16,7 @@ WHOLE_ROWS = 250_000
 """A profile is made of all rows up to this many."""
 PROFILE_ROWS = 50_000
 """A profile of more rows is made of about this many."""
-COMPARED_ROWS = 20_000
+COMPARED_ROWS = 10_000
 """Splits are compared by about this many rows of each."""
 _OTHER = 1_000_003
 """Added to the seed: a random split orders the rows by the hash of the seed itself."""
