@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 VALUE, COUNT = "value", "count"
 _OFTEN = 65_535
@@ -82,8 +83,15 @@ def ranked(counts: pl.DataFrame) -> pl.DataFrame:
     """
     if counts[VALUE].dtype != pl.Int64 or counts[VALUE].null_count():
         return counts.sort(COUNT, VALUE, descending=[True, False])
+    if _is_ranked(counts[VALUE].to_numpy(), counts[COUNT].to_numpy()):
+        return counts
     often = counts.filter(pl.col(COUNT) >= _OFTEN)
     return pl.concat([often.sort(COUNT, VALUE, descending=[True, False]), _ranked(counts, often.height)])
+
+
+def _is_ranked(values: NDArray[np.int64], counts: NDArray[np.integer]) -> bool:
+    above, same = counts[:-1] > counts[1:], counts[:-1] == counts[1:]
+    return bool((above | (same & (values[:-1] < values[1:]))).all())
 
 
 def _ranked(counts: pl.DataFrame, often: int) -> pl.DataFrame:

@@ -153,7 +153,8 @@ class _Whole(_Table):
     def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
         own = keys.to_numpy()
         held = self.values.take(slots - 1, mode="clip")
-        return held != (own if chosen is None else own[chosen])
+        wrong: Mask = held != (own if chosen is None else own[chosen])
+        return wrong
 
 
 class _Texts(_Table):

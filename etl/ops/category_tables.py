@@ -10,6 +10,7 @@ import polars as pl
 
 from core.errors import UserError
 from core.schema import Column, DType
+from etl.counting import Counting
 from etl.ops.base import Wiring
 from etl.ops.declare import IDS, categorical
 from etl.ops.keys import key_dtype, key_expression
@@ -48,8 +49,11 @@ class Table:
         """Types of those columns."""
         return [key_dtype(column) for column in (self.columns if self.combined else self.columns[:1])]
 
-    def counts(self, frame: pl.LazyFrame, wiring: Wiring) -> pl.LazyFrame:
+    def counts(self, frame: pl.LazyFrame, wiring: Wiring) -> pl.LazyFrame | Counting:
         """How often each value occurs; null is no value, and a combination is null when all its parts are."""
+        first = self.columns[0]
+        if len(self.columns) == 1 and not first.is_list:
+            return Counting(frame, key_expression(pl.col(wiring.inputs[first.name]), first))
         if self.combined:
             parts = [pl.col(wiring.inputs[column.name]) for column in self.columns]
             made = [
@@ -59,7 +63,7 @@ class Table:
             values = frame.select(made).filter(pl.any_horizontal(pl.col(key).is_not_null() for key in self.keys))
         else:
             found = [_values(frame, wiring.inputs[column.name], column) for column in self.columns]
-            values = (found[0] if len(found) == 1 else pl.concat(found)).filter(pl.col(VALUE).is_not_null())
+            values = pl.concat(found).filter(pl.col(VALUE).is_not_null())
         return values.group_by(self.keys).agg(pl.len().alias(COUNT))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 import polars as pl
 
 from core import log
+from etl.counting import VALUE, ranked
 from etl.ops.base import State
 
 COUNT = "count"
@@ -178,6 +179,8 @@ def _tell(where: str, found: Vocabulary, *, threshold: int, most: int) -> None:
 
 def _in_order(counts: pl.DataFrame) -> pl.DataFrame:
     keys = [name for name in counts.columns if name != COUNT]
+    if keys == [VALUE]:
+        return ranked(counts)
     return counts.sort(COUNT, *keys, descending=[True, *(False for _ in keys)])
 
 
