@@ -6,13 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from etl.embedding_sizes import get_embedding_sizes
     from etl.fitted import Fitted
     from etl.graph import select
     from etl.workflow import Workflow
 
-__all__ = ["Fitted", "Workflow", "select"]
+__all__ = ["Fitted", "Workflow", "get_embedding_sizes", "select"]
 
-_HOMES = {"Fitted": "etl.fitted", "Workflow": "etl.workflow", "select": "etl.graph"}
+_HOMES = {"Fitted": "etl.fitted", "get_embedding_sizes": "etl.embedding_sizes", "Workflow": "etl.workflow", "select": "etl.graph"}
 """Public name -> the module that has it."""
 
 

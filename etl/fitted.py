@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Fitted:
         steps: In an order in which they can run.
         outputs: Plain name of each output -> its reference in the wide frame.
         seen: What the fit and each update after it read.
+        declared: The outputs with those that the fit left out (drop_low_cardinality); an update may bring them back.
 
     Example:
         >>> from etl.ops import Categorify, LogOp
@@ -53,6 +54,14 @@ class Fitted:
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
     seen: tuple[Seen, ...] = ()
+    declared: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        dropped = {port for step in self.steps for port in step.dropped}
+        object.__setattr__(self, "declared", self.outputs)
+        object.__setattr__(
+            self, "outputs", {name: port for name, port in self.outputs.items() if port not in dropped}
+        )
 
     @cached_property
     def schema(self) -> Schema:
@@ -137,7 +146,7 @@ class Fitted:
     def plan(self) -> Plan:
         """The same workflow before it was fitted."""
         steps = tuple(step.planned for step in self.steps)
-        return Plan(self.input_schema.columns, self.fit_schema.columns, steps, self.outputs)
+        return Plan(self.input_schema.columns, self.fit_schema.columns, steps, self.declared)
 
     def by_row(self, columns: Sequence[str] | None = None) -> tuple[str, ...]:
         """Those of the outputs (all, by default) that are made of one row alone, and leave every row there."""

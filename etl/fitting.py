@@ -71,7 +71,11 @@ def fit(
     new = () if fitting.seen is None else (replace(fitting.seen, label=label),)
     for one in new:
         warn_of_twice(one, earlier)
-    return Fitted(Schema(plan.inputs), Schema(plan.fit_inputs), steps, dict(plan.outputs), (*earlier, *new))
+    fitted = Fitted(Schema(plan.inputs), Schema(plan.fit_inputs), steps, dict(plan.outputs), (*earlier, *new))
+    for step in steps if not fitted.outputs else ():
+        if step.dropped:
+            raise UserError(f"{step.operator.kind} left no column", cure="lower min_cardinality, or leave it out")
+    return fitted
 
 
 @dataclass
@@ -99,7 +103,10 @@ class _Fitting:
         """Finish the steps that learn nothing; give those that can learn now."""
         level = []
         for planned in self.plan.steps:
-            if planned.number in self.done or not self.known.keys() >= set(planned.fit_reads.values()):
+            if planned.number in self.done:
+                continue
+            _require_kept(planned, self.done)
+            if not self.known.keys() >= set(planned.fit_reads.values()):
                 continue
             if planned.operator.state_type is State:
                 self._finish(planned, State())
@@ -200,6 +207,18 @@ def _scalars(steps: Sequence[PlannedStep], asked: Mapping[int, Statistics]) -> l
     counts = [pl.col(port).count().alias(f"count:{port}") for port in ports]
     own = [value.alias(f"{step.number}:{key}") for step in steps for key, value in asked[step.number].scalars.items()]
     return [pl.len().alias(_ROWS), *counts, *own]
+
+
+def _require_kept(planned: PlannedStep, done: Mapping[int, Step]) -> None:
+    """Refuse to go on from a column that the fit left out."""
+    for name, port in planned.fit_reads.items():
+        for step in done.values():
+            if port in step.dropped:
+                raise UserError(
+                    f"{step.operator.kind} left the column out, and {planned.operator.kind} reads it",
+                    where=f"column {name}",
+                    cure=f"put {step.operator.kind} last, or leave the column out of the feature",
+                )
 
 
 def _require_values(step: PlannedStep, scalars: Mapping[str, Any]) -> None:

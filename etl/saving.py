@@ -52,7 +52,7 @@ def save(fitted: Fitted, directory: Path) -> None:
             "inputs": [column.to_json() for column in fitted.input_schema],
             "fit_inputs": [column.to_json() for column in fitted.fit_schema],
             "steps": steps,
-            "outputs": _pairs(fitted.outputs),
+            "outputs": _pairs(fitted.declared),
             "seen": [one.to_json() for one in fitted.seen],
         }
         write_json(temporary / FILE, value)

@@ -136,6 +136,13 @@ class Step:
         """Reference of each output -> column."""
         return {reference(column.name, self.number): column for column in self.outputs}
 
+    @property
+    def dropped(self) -> frozenset[str]:
+        """References that it declared before the fit, and that the fit left out."""
+        if not self.operator.drops_columns:
+            return frozenset()
+        return frozenset(map(self.planned.reference, self.inputs)).difference(self.known)
+
     def narrowed(self, wanted: Collection[str]) -> Step:
         """The same step for those of its columns alone that these references are made of."""
         if not self.operator.columnwise:

@@ -8,13 +8,17 @@ from etl.ops.base import Operator
 from etl.ops.bucketize import Bucketize
 from etl.ops.categorify import Categorify
 from etl.ops.clip import Clip
+from etl.ops.drop_low_cardinality import DropLowCardinality
 from etl.ops.fill import FillMedian, FillMissing
 from etl.ops.formula import Formula
 from etl.ops.hash_bucket import HashBucket
+from etl.ops.hashed_cross import HashedCross
 from etl.ops.join_groupby import JoinGroupby
 from etl.ops.lambda_op import LambdaOp
 from etl.ops.log import LogOp
+from etl.ops.metadata import AddMetadata, AddProperties, AddTags, TagAsItemFeatures, TagAsItemID, TagAsUserFeatures, TagAsUserID
 from etl.ops.normalize import Normalize, NormalizeMinMax
+from etl.ops.reduce_dtype_size import ReduceDtypeSize
 from etl.ops.rename import Rename
 from etl.ops.target_encoding import TargetEncoding
 
@@ -32,24 +36,44 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "expression": Formula,
     "target_encoding": TargetEncoding,
     "join_groupby": JoinGroupby,
+    "add_metadata": AddMetadata,
+    "add_tags": AddTags,
+    "add_properties": AddProperties,
+    "tag_as_user_id": TagAsUserID,
+    "tag_as_item_id": TagAsItemID,
+    "tag_as_user_features": TagAsUserFeatures,
+    "tag_as_item_features": TagAsItemFeatures,
+    "drop_low_cardinality": DropLowCardinality,
+    "hashed_cross": HashedCross,
+    "reduce_dtype_size": ReduceDtypeSize,
 }
 """What a config and a saved workflow may name. LambdaOp is not here: it holds Python code."""
 
 __all__ = [
     "OPERATORS",
+    "AddMetadata",
+    "AddProperties",
+    "AddTags",
     "Bucketize",
     "Categorify",
     "Clip",
+    "DropLowCardinality",
     "FillMedian",
     "FillMissing",
     "Formula",
     "HashBucket",
+    "HashedCross",
     "JoinGroupby",
     "LambdaOp",
     "LogOp",
     "Normalize",
     "NormalizeMinMax",
     "Operator",
+    "ReduceDtypeSize",
     "Rename",
+    "TagAsItemFeatures",
+    "TagAsItemID",
+    "TagAsUserFeatures",
+    "TagAsUserID",
     "TargetEncoding",
 ]

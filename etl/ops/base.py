@@ -131,6 +131,8 @@ class Operator(Spec, Generic[S]):
     """Each output is made of one input, so that some of the columns can be had without the others."""
     takes_lists: ClassVar[bool] = False
     """It can be applied to columns of lists (`Column.is_list`)."""
+    drops_columns: ClassVar[bool] = False
+    """Outputs that it declares before the fit may be missing after it."""
     rows: ClassVar[Rows] = Rows.KEPT
     """What it does to the rows."""
     windowed: ClassVar[bool] = False

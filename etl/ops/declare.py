@@ -11,7 +11,7 @@ from core.schema import Column, DType, Tag
 from etl.types import FLOATS
 
 IDS = frozenset({Tag.USER_ID, Tag.ITEM_ID, Tag.SESSION_ID, Tag.ID})
-INTEGERS = frozenset({DType.INT32, DType.INT64})
+INTEGERS = frozenset({DType.INT8, DType.INT16, DType.INT32, DType.INT64})
 
 
 def continuous(column: Column, *, nullable: bool | None = None, dtype: DType = DType.FLOAT64) -> Column:

@@ -38,12 +38,12 @@ def refuse(settings: Any, reasons: Mapping[str, str]) -> Any:
 
 
 def _float32(value: Any) -> Any:
-    name = getattr(value, "__name__", None) or str(value)
+    name = (getattr(value, "__name__", None) or str(value)).lower()
     if value is not None and name != "float32":
         told = "numbers leave a workflow as float32, computed in float64"
-        raise custom_error("out_dtype", f"must be float32 ({told}), got {name}")
+        raise custom_error("float32", f"must be float32 ({told}), got {name}")
     return value if value is None else name
 
 
 Float32 = Annotated[str | None, BeforeValidator(_float32)]
-"""An `out_dtype`: what NVTabular lets choose is always float32 here."""
+"""An `out_dtype` or `float_dtype`: what NVTabular lets choose is always float32 here."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from etl.ops import (
     OPERATORS,
+    AddMetadata,
+    AddProperties,
+    AddTags,
     Bucketize,
     Categorify,
     Clip,
+    DropLowCardinality,
     Dropna,
     FillMedian,
     FillMissing,
@@ -14,12 +18,18 @@ from etl.ops import (
     Formula,
     Groupby,
     HashBucket,
+    HashedCross,
     JoinGroupby,
     LambdaOp,
     LogOp,
     Normalize,
     NormalizeMinMax,
+    ReduceDtypeSize,
     Rename,
+    TagAsItemFeatures,
+    TagAsItemID,
+    TagAsUserFeatures,
+    TagAsUserID,
     TargetEncoding,
 )
 from tests.contract.frames import KEYS, NUMBERS
@@ -191,6 +201,38 @@ class TestJoinGroupbyStatistics(
     operator=JoinGroupby(["float", "int"], ["count", "sum", "mean", "std", "var", "min", "max"]),
     takes=("text", ["small", "bool"], ["bool", "text", "time"]),
 ): ...
+
+
+class TestAddMetadata(
+    OperatorContract, operator=AddMetadata(["context"], {"unit": "EUR", "of": [1, 2.5]}), takes=(*NUMBERS, "text")
+): ...
+
+
+class TestAddTags(OperatorContract, operator=AddTags(["continuous", "item"]), takes=NUMBERS): ...
+
+
+class TestAddProperties(OperatorContract, operator=AddProperties({"a": None}), takes=(*NUMBERS, "text")): ...
+
+
+class TestTagAsUserID(OperatorContract, operator=TagAsUserID(), takes=("int", "text")): ...
+
+
+class TestTagAsItemID(OperatorContract, operator=TagAsItemID(), takes=("int", "text")): ...
+
+
+class TestTagAsUserFeatures(OperatorContract, operator=TagAsUserFeatures(), takes=("int", "text")): ...
+
+
+class TestTagAsItemFeatures(OperatorContract, operator=TagAsItemFeatures(), takes=("int", "text")): ...
+
+
+class TestDropLowCardinality(OperatorContract, operator=DropLowCardinality(), takes=(*NUMBERS, "text")): ...
+
+
+class TestHashedCross(OperatorContract, operator=HashedCross(7), takes=(["int", "text"], ["text", "small", "time"])): ...
+
+
+class TestReduceDtypeSize(OperatorContract, operator=ReduceDtypeSize(), takes=(*NUMBERS, "text")): ...
 
 
 def test_every_operator_of_the_registry_is_here():

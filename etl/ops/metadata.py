@@ -1,0 +1,183 @@
+"""What columns mean: tags and properties for the schema; values pass as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+import polars as pl
+from pydantic import BeforeValidator, Field, JsonValue
+
+from core.errors import UserError
+from core.schema import Column, Tag
+from etl.onnx import GraphBuilder, Value
+from etl.ops.base import Operator, State, Wiring
+from etl.ops.declare import require_numbers
+from etl.ops.nvt import nvtabular_ops
+
+
+def _listed(value: object) -> object:
+    """One tag or several; tags of Merlin (an enum of the same words) are taken too."""
+    given = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return tuple(sorted(str(getattr(one, "value", one)) for one in given))
+
+
+Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed)]
+
+
+class Described(Operator[State]):
+    """The columns as they are, with more in their schema."""
+
+    takes_lists = True
+
+    @property
+    def given_tags(self) -> tuple[Tag, ...]:
+        """Tags to add."""
+        return ()
+
+    @property
+    def given_properties(self) -> Mapping[str, Any]:
+        """Properties to add."""
+        return {}
+
+    def outputs(self, columns: Sequence[Column], state: State | None = None) -> tuple[Column, ...]:
+        """Declare the columns with their tags and properties; refuses a meaning that they can't have."""
+        return tuple(self._described(column) for column in columns)
+
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
+        """Add the same values."""
+        return frame.with_columns(
+            pl.col(wiring.inputs[column.name]).alias(wiring.outputs[column.name]) for column in columns
+        )
+
+    def onnx(
+        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State
+    ) -> dict[str, Value]:
+        """The same values."""
+        return {column.name: inputs[column.name] for column in columns}
+
+    def nvtabular(self, columns: Sequence[Column]) -> Any:
+        """`nvtabular.ops.AddMetadata`."""
+        tags = [tag.value for tag in self.given_tags]
+        return nvtabular_ops().AddMetadata(tags=tags, properties=dict(self.given_properties))
+
+    def _described(self, column: Column) -> Column:
+        made = column.with_tags(*self.given_tags)
+        made = replace(made, properties={**column.properties, **self.given_properties})
+        if Tag.CONTINUOUS in self.given_tags:
+            require_numbers([column], self.kind)
+        if {Tag.CONTINUOUS, Tag.CATEGORICAL} <= made.tags:
+            raise _refusal(column, "is categorical and continuous at once", "leave one of the tags out")
+        if Tag.CATEGORICAL in self.given_tags and Tag.CATEGORICAL not in column.tags:
+            raise _refusal(column, "holds no ids", "make ids with categorify or hash_bucket, which set the tag")
+        return made
+
+
+class AddMetadata(Described):
+    """Add tags and properties to the schema of the columns.
+
+    Args:
+        tags: Words of `core.schema.Tag`. `categorical` is given by the operators that make ids; `continuous` makes
+            a column of numbers one that a model reads, as float32.
+        properties: Any JSON values; a property that is there already is replaced.
+
+    Example:
+        >>> from etl import Workflow
+        >>> frame = pl.DataFrame({"price": [1.5]})
+        >>> node = ["price"] >> AddMetadata(tags=["item", "continuous"], properties={"unit": "EUR"})
+        >>> schema = Workflow(node).fit(frame).schema
+        >>> sorted(schema["price"].tags), schema["price"].properties
+        ([<Tag.CONTINUOUS: 'continuous'>, <Tag.ITEM: 'item'>], {'unit': 'EUR'})
+    """
+
+    kind = "add_metadata"
+
+    tags: Tags = ()
+    properties: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def given_tags(self) -> tuple[Tag, ...]:
+        """See `Described`."""
+        return self.tags
+
+    @property
+    def given_properties(self) -> Mapping[str, Any]:
+        """See `Described`."""
+        return self.properties
+
+
+class AddTags(Described):
+    """Add tags to the schema of the columns; see `AddMetadata`."""
+
+    kind = "add_tags"
+
+    tags: Tags
+
+    @property
+    def given_tags(self) -> tuple[Tag, ...]:
+        """See `Described`."""
+        return self.tags
+
+
+class AddProperties(Described):
+    """Add properties to the schema of the columns; see `AddMetadata`."""
+
+    kind = "add_properties"
+
+    properties: dict[str, JsonValue]
+
+    @property
+    def given_properties(self) -> Mapping[str, Any]:
+        """See `Described`."""
+        return self.properties
+
+
+class TagAs(Described):
+    """Add the tags of its class."""
+
+    always: ClassVar[tuple[Tag, ...]]
+
+    @property
+    def given_tags(self) -> tuple[Tag, ...]:
+        """See `Described`."""
+        return self.always
+
+
+class TagAsUserID(TagAs):
+    """The columns are the id of a user: tags `user`, `user_id` and `id`.
+
+    Example:
+        >>> from etl import Workflow
+        >>> schema = Workflow(["who"] >> TagAsUserID()).fit(pl.DataFrame({"who": [1]})).schema
+        >>> sorted(tag.value for tag in schema["who"].tags)
+        ['id', 'user', 'user_id']
+    """
+
+    kind = "tag_as_user_id"
+    always = (Tag.ID, Tag.USER, Tag.USER_ID)
+
+
+class TagAsItemID(TagAs):
+    """The columns are the id of an item: tags `item`, `item_id` and `id`."""
+
+    kind = "tag_as_item_id"
+    always = (Tag.ID, Tag.ITEM, Tag.ITEM_ID)
+
+
+class TagAsUserFeatures(TagAs):
+    """The columns tell something of the user: tag `user`."""
+
+    kind = "tag_as_user_features"
+    always = (Tag.USER,)
+
+
+class TagAsItemFeatures(TagAs):
+    """The columns tell something of the item: tag `item`."""
+
+    kind = "tag_as_item_features"
+    always = (Tag.ITEM,)
+
+
+def _refusal(column: Column, what: str, cure: str) -> UserError:
+    return UserError(f"the column {what}", where=f"column {column.name}", cure=cure)
