@@ -35,6 +35,7 @@ class Tag(StrEnum):
     REGRESSION = "regression"
     TEXT = "text"
     ID = "id"
+    LIST = "list"
 
 
 class DType(StrEnum):

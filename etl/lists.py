@@ -1,4 +1,4 @@
-"""Columns of lists, on every engine.
+"""Columns of lists, on every engine. A null list counts as an empty one.
 
 The CPU computes on the elements in place (`list.eval`). GPU plans can't look into lists, and taking the elements out
 would lose the difference between an empty list and one null; so the host computes them there, and they are joined by
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from core.schema import Column, DType
+from etl.types import clean, polars_type
+
 if TYPE_CHECKING:
     from etl.ops.base import Wiring
 
 
 def add_lists(frame: pl.LazyFrame, made: Mapping[str, pl.Expr], wiring: Wiring) -> pl.LazyFrame:
-    """Add columns that are made of lists (or that make lists).
+    """Add columns that are made of lists.
 
     Args:
         frame: Holds `wiring.inputs`, and `wiring.row` where the plan can't hold Python.
@@ -34,3 +37,40 @@ def add_lists(frame: pl.LazyFrame, made: Mapping[str, pl.Expr], wiring: Wiring) 
     row = f"{wiring.row}!"
     table = held.select(pl.col(wiring.row).alias(row), *finals)
     return frame.join(table.lazy(), left_on=wiring.row, right_on=row, how="left", maintain_order="none")
+
+
+def add_from_texts(frame: pl.LazyFrame, source: str, made: Mapping[str, pl.Expr], wiring: Wiring) -> pl.LazyFrame:
+    """Add columns that are made of one column of strings, with operations that a GPU plan lacks.
+
+    There the host works on the distinct strings, and what it makes of them is joined.
+
+    Args:
+        frame: Holds the column `source`.
+        source: Where the strings lie.
+        made: Plain name of an output -> expression over `source`.
+        wiring: Where the outputs shall lie.
+    """
+    finals = [value.alias(wiring.outputs[name]) for name, value in made.items()]
+    if wiring.collect is None:
+        return frame.with_columns(finals)
+    distinct = wiring.collect([frame.select(source).unique()])[0]
+    key = f"{source}!text"
+    table = distinct.select(pl.col(source).alias(key), *finals)
+    return frame.join(table.lazy(), left_on=source, right_on=key, how="left", nulls_equal=True, maintain_order="none")
+
+
+def elements(x: pl.Expr, column: Column) -> pl.Expr:
+    """A list column as operators see it: values that stand for null are null, and no list is.
+
+    Example:
+        >>> frame = pl.DataFrame({"x": [[1.5, float("nan")], None]})
+        >>> frame.select(elements(pl.col("x"), Column("x", DType.FLOAT64, is_list=True)))["x"].to_list()
+        [[1.5, None], []]
+    """
+    raw = column.dtype in {DType.INT64, DType.FLOAT64, DType.STRING}
+    return filled(x.list.eval(clean(pl.element(), column.dtype)) if raw else x, column)
+
+
+def filled(x: pl.Expr, column: Column) -> pl.Expr:
+    """Lists of this column's type; an empty one where there is none."""
+    return x.fill_null(pl.lit([], polars_type(column)))

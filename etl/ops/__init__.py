@@ -12,15 +12,26 @@ from etl.ops.drop_low_cardinality import DropLowCardinality
 from etl.ops.fill import FillMedian, FillMissing
 from etl.ops.formula import Formula
 from etl.ops.hash_bucket import HashBucket
+from etl.ops.hash_text import HashText, SplitText
 from etl.ops.hashed_cross import HashedCross
 from etl.ops.join_groupby import JoinGroupby
 from etl.ops.lambda_op import LambdaOp
+from etl.ops.list_slice import ListSlice
 from etl.ops.log import LogOp
-from etl.ops.metadata import AddMetadata, AddProperties, AddTags, TagAsItemFeatures, TagAsItemID, TagAsUserFeatures, TagAsUserID
+from etl.ops.metadata import (
+    AddMetadata,
+    AddProperties,
+    AddTags,
+    TagAsItemFeatures,
+    TagAsItemID,
+    TagAsUserFeatures,
+    TagAsUserID,
+)
 from etl.ops.normalize import Normalize, NormalizeMinMax
 from etl.ops.reduce_dtype_size import ReduceDtypeSize
 from etl.ops.rename import Rename
 from etl.ops.target_encoding import TargetEncoding
+from etl.ops.value_count import ValueCount
 
 OPERATORS: dict[str, type[Operator[Any]]] = {
     "categorify": Categorify,
@@ -32,6 +43,10 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "normalize_min_max": NormalizeMinMax,
     "bucketize": Bucketize,
     "hash_bucket": HashBucket,
+    "hash_text": HashText,
+    "split_text": SplitText,
+    "list_slice": ListSlice,
+    "value_count": ValueCount,
     "rename": Rename,
     "expression": Formula,
     "target_encoding": TargetEncoding,
@@ -62,18 +77,22 @@ __all__ = [
     "FillMissing",
     "Formula",
     "HashBucket",
+    "HashText",
     "HashedCross",
     "JoinGroupby",
     "LambdaOp",
+    "ListSlice",
     "LogOp",
     "Normalize",
     "NormalizeMinMax",
     "Operator",
     "ReduceDtypeSize",
     "Rename",
+    "SplitText",
     "TagAsItemFeatures",
     "TagAsItemID",
     "TagAsUserFeatures",
     "TagAsUserID",
     "TargetEncoding",
+    "ValueCount",
 ]

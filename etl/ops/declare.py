@@ -68,6 +68,21 @@ def require_keys(columns: Sequence[Column], kind: str) -> None:
             )
 
 
+def require_lists(columns: Sequence[Column], kind: str) -> None:
+    """Demand lists.
+
+    Raises:
+        UserError: A column holds single values; names it.
+    """
+    for column in columns:
+        if not column.is_list:
+            raise UserError(
+                f"{kind} takes lists, and the column holds single values",
+                where=f"column {column.name}",
+                cure="leave it out, or make lists of texts with split_text",
+            )
+
+
 def not_to_be_continued(name: str) -> UserError:
     """What a column was fitted to does not tell what an update needs."""
     return UserError(

@@ -59,7 +59,7 @@ ODD = pl.DataFrame(
 """The ends of every type, what stands for null, and texts that look alike."""
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
-_VALUES = {
+VALUES = {
     "int": st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9),
     "small": st.integers(-128, 127),
     "float": st.floats() | st.floats(-9, 9) | st.integers(-9, 9).map(float),
@@ -106,7 +106,7 @@ class Frames:
         return drawn.map(lambda found: pl.DataFrame(found, schema=schema, orient="row"))
 
 
-FRAMES = Frames(TRAIN, ODD, _VALUES)
+FRAMES = Frames(TRAIN, ODD, VALUES)
 
 
 def rows(columns: Sequence[str]) -> st.SearchStrategy[pl.DataFrame]:

@@ -11,28 +11,30 @@ from etl.ops import (
     Categorify,
     Clip,
     DropLowCardinality,
-    Dropna,
     FillMedian,
     FillMissing,
-    Filter,
     Formula,
-    Groupby,
     HashBucket,
+    HashText,
     HashedCross,
     JoinGroupby,
     LambdaOp,
+    ListSlice,
     LogOp,
     Normalize,
     NormalizeMinMax,
     ReduceDtypeSize,
     Rename,
+    SplitText,
     TagAsItemFeatures,
     TagAsItemID,
     TagAsUserFeatures,
     TagAsUserID,
     TargetEncoding,
+    ValueCount,
 )
 from tests.contract.frames import KEYS, NUMBERS
+from tests.contract.lists import LIST_FRAMES, LIST_KEYS, LISTS, PIPED
 from tests.contract.operators import OperatorContract
 
 WHOLE = ("int", "small", "bool", "date", "time", "text")
@@ -85,6 +87,70 @@ class TestCategorifyGiven(
 ): ...
 
 
+class TestCategorifyLists(OperatorContract, operator=Categorify(), takes=LIST_KEYS, frames=LIST_FRAMES): ...
+
+
+class TestCategorifyListsBuckets(
+    OperatorContract,
+    operator=Categorify(freq_threshold=2, num_buckets=3, dtype="int64", single_table=True),
+    takes=(*LIST_KEYS, "text"),
+    frames=LIST_FRAMES,
+): ...
+
+
+class TestCategorifyListsJoint(
+    OperatorContract,
+    operator=Categorify(num_buckets=2),
+    takes=(["ints", "int", "bytes"], ["text", "texts"]),
+    frames=LIST_FRAMES,
+): ...
+
+
+class TestHashBucketLists(
+    OperatorContract,
+    operator=HashBucket({"ints": 7, "texts": 5, "text": 3}),
+    takes=("ints", "texts", "text"),
+    frames=LIST_FRAMES,
+): ...
+
+
+class TestListSlice(OperatorContract, operator=ListSlice(2), takes=LISTS, frames=LIST_FRAMES): ...
+
+
+class TestListSliceEnd(OperatorContract, operator=ListSlice(-2), takes=LISTS, frames=LIST_FRAMES): ...
+
+
+class TestListSliceInner(OperatorContract, operator=ListSlice(1, -1), takes=LISTS, frames=LIST_FRAMES): ...
+
+
+class TestListSlicePadded(
+    OperatorContract,
+    operator=ListSlice(1, 4, pad=True, pad_value=7),
+    takes=("ints", "bytes", "floats"),
+    frames=LIST_FRAMES,
+): ...
+
+
+class TestListSlicePaddedText(
+    OperatorContract, operator=ListSlice(-3, pad=True, pad_value="?"), takes=("texts",), frames=LIST_FRAMES
+): ...
+
+
+class TestValueCount(OperatorContract, operator=ValueCount(), takes=LISTS, frames=LIST_FRAMES): ...
+
+
+class TestHashText(OperatorContract, operator=HashText(9), takes=("text",), frames=PIPED): ...
+
+
+class TestHashTextColumns(OperatorContract, operator=HashText(9, max_values=3), takes=("text",), frames=PIPED): ...
+
+
+class TestSplitText(OperatorContract, operator=SplitText(), takes=("text",), frames=PIPED): ...
+
+
+class TestSplitTextColumns(OperatorContract, operator=SplitText(" ", max_values=2), takes=("text",), frames=PIPED): ...
+
+
 class TestFillMissing(OperatorContract, operator=FillMissing(1), takes=NUMBERS): ...
 
 
@@ -134,44 +200,6 @@ class TestFormulaLogic(
     OperatorContract,
     operator=Formula("where(0 < int and not bool, min(float, 2), fill_null(float, -1)) or small == 1", "made"),
     takes=("int", "bool", "float", "small"),
-): ...
-
-
-class TestFilter(
-    OperatorContract,
-    operator=Filter("(int > 0 or is_null(text)) and text not in ['b', 'é'] or starts_with(text, 'a') or float < 0"),
-    takes=(*NUMBERS, "text"),
-): ...
-
-
-class TestFilterFunction(
-    OperatorContract, operator=Filter(lambda df: df["int"] > 3), takes=("int", "text"), saved=False
-): ...
-
-
-class TestDropna(OperatorContract, operator=Dropna(), takes=("int", "float", "text")): ...
-
-
-class TestGroupby(
-    OperatorContract,
-    operator=Groupby(
-        ["text", "bool"],
-        sort_cols=["float"],
-        aggs={
-            "int": ["count", "nunique", "sum", "mean", "min", "max", "first", "last"],
-            "single": ["sum", "std", "var", "min"],
-            "date": ["first", "max"],
-            "float": "last",
-        },
-    ),
-    takes=("text", "bool", "int", "float", "single", "date"),
-): ...
-
-
-class TestGroupbyLists(
-    OperatorContract,
-    operator=Groupby("small", ["time", "int"], ["list", "first", "nunique", "median"], "-", ascending=False),
-    takes=("small", "time", "int", "float"),
 ): ...
 
 
