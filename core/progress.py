@@ -65,13 +65,20 @@ class _Lines:
             if due:
                 self._told = now
         if due:
-            log.get("progress").info("%s", self._line(now - self._start))
+            seconds = now - self._start
+            log.get("progress").info("%s%s", self._line(seconds), self._left(seconds))
 
     def note(self, **figures: float | str) -> None:
         self._figures = _shown(figures)
 
     def finish(self) -> None:
         log.get("progress").info("%s, done", self._line(time.monotonic() - self._start))
+
+    def _left(self, seconds: float) -> str:
+        """Time left, at the rate so far."""
+        if not self._total or not 0 < self._done < self._total:
+            return ""
+        return f", about {seconds * (self._total - self._done) / self._done:,.0f} s left"
 
     def _line(self, seconds: float) -> str:
         of = f" of {self._total:,}" if self._total else ""

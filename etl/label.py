@@ -12,15 +12,16 @@ import polars.exceptions as pe
 from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
 from core.errors import UserError
 from etl.checks import require_full, require_int64, require_splits, require_values
-from etl.engines import Engine
+from etl.engines import CpuEngine, Engine
 from etl.leaks import plan_findings, require_own_targets_unread, settled
-from etl.look import Look, look
+from etl.look import Look, look, passes_of_look
 from etl.raw import Raw, open_raw
 from etl.sources import Sources
 from etl.spec import EtlSpec
 from etl.splits import ColumnSplit
 from etl.splitting import Rows, expects, learn
 from etl.target import require_both_classes, require_labels, target
+from etl.ticks import counted
 from etl.times import time_of
 from etl.workflow import from_spec
 
@@ -76,8 +77,11 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
 
 def _look(raw: Raw, spec: EtlSpec) -> Look:
     """Look at every row; checks that there are some, and values where there must be."""
+    cpu, rows = CpuEngine(), raw.frame.select(pl.len()).collect(engine="streaming").item()
+    cpu.rounds = passes_of_look(raw.types)
     try:
-        seen = look(raw.frame, raw.types)
+        with counted(raw.frame, "look", rows, cpu) as frame:
+            seen = look(frame, raw.types)
     except pe.PolarsError as error:
         raise raw.table.fault(error) from error
     where, roles = raw.table.name, raw.roles

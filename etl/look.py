@@ -74,6 +74,11 @@ def look(frame: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> Look:
     )
 
 
+def passes_of_look(types: Mapping[str, pl.DataType]) -> int:
+    """How often `look` reads the rows: once, and once more for each column of lists."""
+    return 1 + sum(isinstance(dtype, pl.List) for dtype in types.values())
+
+
 def _elements(frame: pl.LazyFrame, name: str, dtype: pl.DataType, nulls: int) -> Summary:
     """Summary of the elements of lists, and of rows without a list; a pass of its own, so that elements stream by."""
     inner = dtype.inner  # type: ignore[attr-defined]

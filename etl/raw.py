@@ -13,8 +13,10 @@ from core.errors import UserError
 from core.schema import Tag
 from etl.checks import require_columns, require_id, require_same_key, require_unique
 from etl.engines.base import COMPRESSION
+from etl.engines.cpu import CpuEngine
 from etl.read import Table, open_table
 from etl.sources import Roles, Sources, TableSpec
+from etl.ticks import counted
 from etl.types import dtype_of
 
 SIDES: dict[str, tuple[Tag, Tag]] = {"users": (Tag.USER, Tag.USER_ID), "items": (Tag.ITEM, Tag.ITEM_ID)}
@@ -111,7 +113,8 @@ def open_raw(
 
 
 def _write(frame: pl.LazyFrame, path: Path) -> None:
-    frame.sink_parquet(path, compression=COMPRESSION, row_group_size=_STAGE_GROUP, engine="streaming")
+    with counted(frame, "read", None, CpuEngine()) as rows:
+        rows.sink_parquet(path, compression=COMPRESSION, row_group_size=_STAGE_GROUP, engine="streaming")
 
 
 def _sides(sources: Sources) -> Iterator[Side]:

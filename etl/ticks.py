@@ -32,7 +32,8 @@ class _Meter:
 def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) -> Iterator[pl.LazyFrame]:
     """Give the frame again, with a bar that counts its rows while plans made of it run.
 
-    Only where the engine's plans may carry Python; elsewhere the bar shows the time alone. The callback is
+    Only where the engine's plans may carry Python; elsewhere the bar shows the time alone until all is done. Plans
+    that read the rows several times over (`Engine.rounds`) count each time as a part of a row. The callback is
     declared to stream and to let filters and selections pass, so plans stay what they were.
 
     Args:
@@ -50,6 +51,7 @@ def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) ->
     with progress(what, rows) as bar:
         if not engine.ticks:
             yield frame
+            bar.advance(rows or 0)
             return
 
         meter = _Meter()

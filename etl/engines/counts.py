@@ -31,6 +31,11 @@ class Group:
     keys: dict[int, pl.Expr]
     rows: int
 
+    @property
+    def reads(self) -> int:
+        """How often the rows are read."""
+        return len(self.keys) if self.rows > LONGEST else 1
+
     def count(self) -> dict[int, pl.DataFrame]:
         """Place -> values and counts, ranked."""
         named = self.frame.select(key.alias(str(place)) for place, key in self.keys.items())

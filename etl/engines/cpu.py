@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from etl.counting import Counting
 from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
 from etl.engines.counts import AT_WORK, Group, groups_of
 from etl.engines.failures import translated
+from etl.engines.reads import reads
 
 AT_ONCE = 4
 """Plans computed together. Polars' streaming group_by holds about 20 bytes a row while it runs, so counting many
@@ -49,7 +49,8 @@ class CpuEngine(Engine):
             groups = groups_of(frames, self._rows)
             grouped = {place for group in groups for place in group.keys}
             plans = {place: _plan(one) for place, one in enumerate(frames) if place not in grouped}
-            self.rounds = max(1, math.ceil(len(plans) / AT_ONCE) + len(groups))
+            once = reads([*plans.values()], AT_ONCE) if plans else 0
+            self.rounds = max(1, once + sum(group.reads for group in groups))
             found = dict(zip(plans, _collect([*plans.values()]), strict=True))
             with ThreadPoolExecutor(AT_WORK) as pool:
                 for counted in pool.map(Group.count, groups):
@@ -65,9 +66,11 @@ class CpuEngine(Engine):
             directory, key=SPLIT, include_key=False, file_path_provider=_place, approximate_bytes_per_file=None
         )
         with translated(self.name):
+            self.rounds = reads([frame], 1)
             frame.drop(ROW, strict=False).sink_parquet(
                 target, compression=COMPRESSION, row_group_size=row_group_size, engine="streaming"
             )
+        self.rounds = 1
         return count_parts(directory)
 
 

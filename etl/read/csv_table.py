@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -75,6 +76,7 @@ class CsvFiles:
             **names,  # type: ignore[arg-type]
         )
 
+    @cached_property
     def short_lines(self) -> bool:
         """Whether a line may have too few fields, which Polars would fill with nulls in silence.
 
@@ -102,24 +104,22 @@ class CsvFiles:
                 return True
         return False
 
-    def require_one_clock(self) -> None:
-        """Check that all times of a column have a zone, or none has: else some would be hours off in silence.
-
-        Raises:
-            UserError: Some do; names the first line of either kind.
-        """
+    @cached_property
+    def two_clocks(self) -> UserError | None:
+        """What is wrong where only some times of a column have a zone: the others would be hours off in silence."""
         if not self.times:
-            return
+            return None
         zoned = pl.col(self.times).str.contains(ZONED)
         asked = [zoned.any().name.suffix("+"), (~zoned).any().name.suffix("-")]
         found = self._scan(row_index=None, thorough=False).select(asked).collect(engine="streaming").row(0, named=True)
         for name in self.times:
             if found[f"{name}+"] and found[f"{name}-"]:
-                raise UserError(
+                return UserError(
                     f"the times in the column {name} have a zone in some lines ({self._line(name, zoned=True)}) and "
                     f"none in others ({self._line(name, zoned=False)})",
                     cure="write all of them alike, best in UTC",
                 )
+        return None
 
     def _line(self, name: str, *, zoned: bool) -> str:
         places = ((path, zone_line(path, self.layout, name, zoned=zoned)) for path in self.files)

@@ -55,12 +55,12 @@ class Table:
         Raises:
             UserError: A file or a line is broken; names it.
         """
-        if self.csv is not None and self.csv.short_lines():
+        if self.csv is not None and self.csv.short_lines:
             self._raise_broken_line()
         try:
             try:
                 if self.csv is not None:
-                    self.csv.require_one_clock()
+                    self._raise(self.csv.two_clocks)
                 return work(self.scan())
             except pe.PolarsError as error:
                 if self.csv is None or system_error(error) is not None:
