@@ -31,6 +31,11 @@ from etl.ops.normalize import Normalize, NormalizeMinMax
 from etl.ops.reduce_dtype_size import ReduceDtypeSize
 from etl.ops.rename import Rename
 from etl.ops.target_encoding import TargetEncoding
+from etl.ops.windows.difference_lag import DifferenceLag
+from etl.ops.windows.history import History
+from etl.ops.windows.lag import Lag
+from etl.ops.windows.rolling import Rolling
+from etl.ops.windows.sessions import Sessionize
 from etl.ops.value_count import ValueCount
 
 OPERATORS: dict[str, type[Operator[Any]]] = {
@@ -51,6 +56,11 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "expression": Formula,
     "target_encoding": TargetEncoding,
     "join_groupby": JoinGroupby,
+    "difference_lag": DifferenceLag,
+    "lag": Lag,
+    "sessions": Sessionize,
+    "history": History,
+    "rolling": Rolling,
     "add_metadata": AddMetadata,
     "add_tags": AddTags,
     "add_properties": AddProperties,
@@ -72,6 +82,7 @@ __all__ = [
     "Bucketize",
     "Categorify",
     "Clip",
+    "DifferenceLag",
     "DropLowCardinality",
     "FillMedian",
     "FillMissing",
@@ -79,7 +90,9 @@ __all__ = [
     "HashBucket",
     "HashText",
     "HashedCross",
+    "History",
     "JoinGroupby",
+    "Lag",
     "LambdaOp",
     "ListSlice",
     "LogOp",
@@ -88,6 +101,8 @@ __all__ = [
     "Operator",
     "ReduceDtypeSize",
     "Rename",
+    "Rolling",
+    "Sessionize",
     "SplitText",
     "TagAsItemFeatures",
     "TagAsItemID",

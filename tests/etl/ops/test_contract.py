@@ -10,6 +10,7 @@ from etl.ops import (
     Bucketize,
     Categorify,
     Clip,
+    DifferenceLag,
     DropLowCardinality,
     FillMedian,
     FillMissing,
@@ -17,7 +18,9 @@ from etl.ops import (
     HashBucket,
     HashText,
     HashedCross,
+    History,
     JoinGroupby,
+    Lag,
     LambdaOp,
     ListSlice,
     LogOp,
@@ -25,6 +28,8 @@ from etl.ops import (
     NormalizeMinMax,
     ReduceDtypeSize,
     Rename,
+    Rolling,
+    Sessionize,
     SplitText,
     TagAsItemFeatures,
     TagAsItemID,
@@ -33,6 +38,7 @@ from etl.ops import (
     TargetEncoding,
     ValueCount,
 )
+from tests.contract.events import EVENTS
 from tests.contract.frames import KEYS, NUMBERS
 from tests.contract.lists import LIST_FRAMES, LIST_KEYS, LISTS, PIPED
 from tests.contract.operators import OperatorContract
@@ -261,6 +267,64 @@ class TestHashedCross(OperatorContract, operator=HashedCross(7), takes=(["int", 
 
 
 class TestReduceDtypeSize(OperatorContract, operator=ReduceDtypeSize(), takes=(*NUMBERS, "text")): ...
+
+
+class TestDifferenceLag(
+    OperatorContract, operator=DifferenceLag("user", [1, 2]), takes=("at", "tick", "price"), frames=EVENTS
+): ...
+
+
+class TestDifferenceLagAhead(
+    OperatorContract,
+    operator=DifferenceLag(["user", "film"], -1, time="at", future=True),
+    takes=("tick", "price"),
+    frames=EVENTS,
+): ...
+
+
+class TestLag(
+    OperatorContract, operator=Lag("user", [1, 3], time="at"), takes=("film", "tick", "price"), frames=EVENTS
+): ...
+
+
+class TestLagLate(
+    OperatorContract,
+    operator=Lag(["film", "liked"], delay="10s", time="tick", unit="s"),
+    takes=("user", "at"),
+    frames=EVENTS,
+): ...
+
+
+class TestSessionize(
+    OperatorContract,
+    operator=Sessionize("15m", ["id", "number", "position", "elapsed", "pause"], time="at"),
+    takes=("user", ["film", "liked"]),
+    frames=EVENTS,
+): ...
+
+
+class TestHistory(
+    OperatorContract,
+    operator=History(["count", "sum", "mean", "since_last", "since_first"], ["price", "liked"], time="at"),
+    takes=("user", "film", ["user", "liked"]),
+    frames=EVENTS,
+): ...
+
+
+class TestHistoryOfTarget(
+    OperatorContract,
+    operator=History(["rate", "count"], target="liked", delay="10m", time="tick", unit="s"),
+    takes=("film", "user"),
+    frames=EVENTS,
+): ...
+
+
+class TestRolling(
+    OperatorContract,
+    operator=Rolling(["count", "sum", "mean", "rate"], "price", "liked", window=["20m", 3600], time="at", delay=60),
+    takes=("user", ["film", "user"]),
+    frames=EVENTS,
+): ...
 
 
 def test_every_operator_of_the_registry_is_here():

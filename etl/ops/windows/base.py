@@ -1,0 +1,136 @@
+"""What operators over the events of a key share.
+
+The events of a key are its rows in order of time, and of their number where times are equal. Rows whose key or time
+is null belong to nobody: they see nothing and nobody sees them.
+
+A window works on a narrow frame (numbers of rows, keys, time, values), which it holds in memory: sorted by time
+once, then sums and shifts within each key. GPU engines have no other windows than those (no asof join, no rolling by
+time), and they keep the order of a sorted frame within a key. The result is joined back by the number of the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from core.errors import UserError
+from core.schema import DType
+from etl.ops.base import Operator, S, Serving, Wiring
+from etl.ops.declare import INTEGERS
+from etl.ops.keyed import places
+from etl.ops.keys import key_expression
+
+ROW, TIME, KIND = "row", "time", "kind"
+"""Columns of a narrow frame."""
+
+
+class Windowed(Operator[S]):
+    """An operator over earlier events. In serving, whoever asks gives its outputs."""
+
+    windowed = True
+    numbered = True
+    serving = Serving.CALLER
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The columns that say whose events are looked at, where these are not the columns it is applied to."""
+        return ()
+
+
+def events(
+    frame: pl.LazyFrame, wiring: Wiring, keys: Sequence[str], time: pl.Expr | None, values: Mapping[str, pl.Expr]
+) -> pl.LazyFrame:
+    """The narrow frame: ROW, TIME, the keys as `key0` and on, and the values; without rows of nobody.
+
+    Args:
+        frame: The wide frame.
+        wiring: Where columns lie in it.
+        keys: Columns, by plain name.
+        time: When; None: the order of rows alone counts.
+        values: What to carry along.
+    """
+    source = frame if wiring.narrow is None else wiring.narrow
+    made = {place: key(wiring, name) for place, name in zip(places(len(keys)), keys, strict=True)}
+    when = {} if time is None else {TIME: time}
+    known = source.select(pl.col(wiring.row).cast(pl.Int64).alias(ROW), **when, **made, **values)
+    return known.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in (*made, *when)))
+
+
+def key(wiring: Wiring, name: str) -> pl.Expr:
+    """A column as a key.
+
+    Raises:
+        UserError: It holds real numbers or lists.
+    """
+    column = wiring.columns[name]
+    if column.is_list or column.dtype not in INTEGERS | {DType.STRING}:
+        held = "lists" if column.is_list else column.dtype.value
+        raise UserError(
+            f"a key is a whole number or a text, got {held}", where=f"column {name}", cure="put categorify before"
+        )
+    return key_expression(pl.col(wiring.inputs[name]), column)
+
+
+def join_back(frame: pl.LazyFrame, made: pl.LazyFrame, wiring: Wiring, outputs: Mapping[str, pl.Expr]) -> pl.LazyFrame:
+    """Add outputs to the wide frame, by the number of the row.
+
+    Args:
+        frame: The wide frame.
+        made: A narrow frame with the results.
+        wiring: Where columns lie in the wide frame.
+        outputs: Plain name of each output -> expression over `made`.
+    """
+    number = f"{wiring.row}!{next(iter(wiring.outputs.values()))}"
+    named = [value.alias(wiring.outputs[name]) for name, value in outputs.items()]
+    right = made.select(pl.col(ROW).alias(number), *named)
+    left = frame.with_columns(pl.col(wiring.row).cast(pl.Int64).alias(number))
+    joined = left.join(right, on=number, how="left", maintain_order="left" if wiring.ordered else "none")
+    return joined.drop(number)
+
+
+def sums_before(events: pl.LazyFrame, keys: Sequence[str], offsets: Sequence[int]) -> pl.LazyFrame:
+    """Of every value, the sum over the key's events that happened before the row's time less each offset.
+
+    Every event is doubled by a mark for each offset, which stands before whatever happens at its time, carries no
+    value of its own, and finds in the running sum what came before.
+
+    Args:
+        events: What `events` gave, with values that are integers, none of them null.
+        keys: Names of the key columns in it.
+        offsets: In the unit of the time.
+
+    Returns:
+        ROW, TIME, and `VALUE@N` for the offset number N.
+    """
+    last = len(offsets)
+    values = [name for name in events.collect_schema().names() if name not in {ROW, TIME, *keys}]
+    kinds = pl.LazyFrame(
+        {"one": [0] * (last + 1), KIND: range(last + 1), "less": [*offsets, 0]},
+        schema={"one": pl.Int64, KIND: pl.Int64, "less": pl.Int64},
+    )
+    event = pl.col(KIND) == last
+    marked = (
+        events.with_columns(one=pl.lit(0, pl.Int64))
+        .join(kinds, on="one")
+        .select(
+            ROW,
+            KIND,
+            *keys,
+            (pl.col(TIME) - pl.col("less")).alias(TIME),
+            *(pl.when(event).then(pl.col(name)).otherwise(0).alias(name) for name in values),
+        )
+    )
+    # The last kind is the event itself: marks of the same time come before it.
+    ordered = marked.sort(TIME, KIND, ROW)
+    running = ordered.select(ROW, TIME, KIND, *(pl.col(name).cum_sum().over(keys) for name in values)).filter(~event)
+    if last == 1:
+        now = pl.col(TIME) + offsets[0]
+        return running.select(ROW, now, *(pl.col(name).alias(f"{name}@0") for name in values))
+    found = [
+        pl.when(pl.col(KIND) == number).then(pl.col(name)).max().alias(f"{name}@{number}")
+        for number in range(last)
+        for name in values
+    ]
+    # The mark that goes back least far stands at the time itself, less that offset.
+    return running.group_by(ROW).agg(pl.col(TIME).max() + min(offsets), *found)
