@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from etl.ops.base import Rows
 from etl.ops.nvt import Described, describing
 from etl.steps import CANONICAL, RAW, Plan, PlannedStep, raw_columns, reference, split_reference
 
+Groups = Sequence[Sequence[str]]
 Parts = list[list[Any]]
 """See `etl.nvtabular.worker`."""
 
@@ -57,22 +58,30 @@ class _Graph:
             {
                 "number": step.number,
                 **_plain_call(theirs, step),
-                "inputs": self.parts(step.inputs),
+                "inputs": self.parts(step.inputs, getattr(step.operator, "groups", ())),
                 "out_path": str(self.scratch / f"{step.number:02}"),
             }
         )
         self.known.update({step.reference(made.name): made for made in step.operator.outputs(columns)})
 
-    def parts(self, ports: Mapping[str, str]) -> Parts:
-        """Columns by the place that they come from."""
+    def parts(self, ports: Mapping[str, str], groups: Groups = ()) -> Parts:
+        """Columns by the place that they come from; those of a group in a list of their own, as there."""
         places: dict[str, list[str]] = {}
         for name, port in ports.items():
             place = split_reference(port)[1]
             places.setdefault("" if place in {RAW, CANONICAL} else place, []).append(name)
+        if groups:
+            return [[place, _nested(names, groups)] for place, names in places.items()]
         return [[place, None if self._all(place) == names else names] for place, names in places.items()]
 
     def _all(self, place: str) -> list[str]:
         return [name for name, at in map(split_reference, self.known) if at == place]
+
+
+def _nested(names: Sequence[str], groups: Groups) -> list[Any]:
+    grouped = {name for group in groups for name in group}
+    lists = [list(group) for group in groups if set(group) <= set(names)]
+    return [*lists, *(name for name in names if name not in grouped)]
 
 
 def _require_possible(step: PlannedStep) -> None:
@@ -81,6 +90,9 @@ def _require_possible(step: PlannedStep) -> None:
         raise refusal(kind, "rows to drop or regroup while the target and the split stand beside them", columns)
     if step.operator.windowed:
         raise refusal(kind, "the earlier rows of other splits", columns)
+    grouped = {name for group in getattr(step.operator, "groups", ()) for name in group}
+    if len({split_reference(step.inputs[name])[1] for name in grouped}) > 1:
+        raise refusal(kind, "a group of columns that come from different operators", columns)
     for name, port in {**step.further, **step.fit_further}.items():
         if port != reference(name, CANONICAL):
             raise refusal(kind, f"the column {name} other than as the data have it", columns)

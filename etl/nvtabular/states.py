@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,29 @@ import polars as pl
 
 from core.errors import UserError
 from core.schema import Column
-from etl.ops.base import State
+from etl.ops.base import Operator, State
+from etl.ops.categorify import Categorify
+from etl.ops.category_tables import Table
 from etl.ops.fill import Medians
-from etl.ops.keys import key_dtype
 from etl.ops.normalize import Extremes, Moments
-from etl.ops.vocabularies import Vocabularies
+from etl.ops.vocabularies import COUNT, Vocabularies
 from etl.steps import PlannedStep
 from etl.types import POLARS
 
 Learned = Mapping[str, Mapping[str, Any]]
 """What the worker tells of an operator after the fit: attribute -> column -> number or file."""
-Read = Callable[[Learned, Sequence[Column]], State]
-"""What NVTabular learned, and the columns of the step -> our state."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """An operator of ours and the columns that it is applied to."""
+
+    operator: Operator[Any]
+    columns: Sequence[Column]
+
+
+Read = Callable[[Learned, Ours], State]
+"""What NVTabular learned, and the operator that it becomes a state of."""
 
 
 def take_over(step: PlannedStep, columns: Sequence[Column], theirs: Learned) -> State:
@@ -37,7 +49,7 @@ def take_over(step: PlannedStep, columns: Sequence[Column], theirs: Learned) -> 
     if step.operator.state_type is State:
         return State()
     require_readable(step)
-    return READERS[step.operator.kind](theirs, columns)
+    return READERS[step.operator.kind](theirs, Ours(step.operator, columns))
 
 
 def require_readable(step: PlannedStep) -> None:
@@ -54,35 +66,40 @@ def require_readable(step: PlannedStep) -> None:
         )
 
 
-def _medians(theirs: Learned, columns: Sequence[Column]) -> State:
-    return Medians({column.name: _number(theirs["medians"][column.name], column) for column in columns})
+def _medians(theirs: Learned, ours: Ours) -> State:
+    return Medians({column.name: _number(theirs["medians"][column.name], column) for column in ours.columns})
 
 
-def _moments(theirs: Learned, columns: Sequence[Column]) -> State:
-    mean = {column.name: _number(theirs["means"][column.name], column) for column in columns}
+def _moments(theirs: Learned, ours: Ours) -> State:
+    mean = {column.name: _number(theirs["means"][column.name], column) for column in ours.columns}
     # NaN, the deviation of a single row, counts there as that of a constant column: 0.
-    std = {column.name: max(0.0, float(theirs["stds"][column.name])) for column in columns}
+    std = {column.name: max(0.0, float(theirs["stds"][column.name])) for column in ours.columns}
     return Moments(mean, std)
 
 
-def _extremes(theirs: Learned, columns: Sequence[Column]) -> State:
-    low = {column.name: _number(theirs["mins"][column.name], column) for column in columns}
-    return Extremes(low, {column.name: _number(theirs["maxs"][column.name], column) for column in columns})
+def _extremes(theirs: Learned, ours: Ours) -> State:
+    low = {column.name: _number(theirs["mins"][column.name], column) for column in ours.columns}
+    return Extremes(low, {column.name: _number(theirs["maxs"][column.name], column) for column in ours.columns})
 
 
-def _vocabularies(theirs: Learned, columns: Sequence[Column]) -> State:
-    return Vocabularies(
-        {column.name: _vocabulary(Path(theirs["categories"][column.name]), column) for column in columns}
-    )
+def _vocabularies(theirs: Learned, ours: Ours) -> State:
+    assert isinstance(ours.operator, Categorify)
+    tables = ours.operator.tables(ours.columns)
+    return Vocabularies({table.name: _vocabulary(Path(theirs["categories"][table.name]), table) for table in tables})
 
 
-def _vocabulary(path: Path, column: Column) -> pl.DataFrame:
+def _vocabulary(path: Path, table: Table) -> pl.DataFrame:
     """Values and counts of a `unique.NAME.parquet`, in the order of its ids."""
-    table = pl.read_parquet(path, columns=[column.name, f"{column.name}_size"])
-    key = POLARS[key_dtype(column)]
-    return table.select(
-        pl.col(column.name).cast(key).alias("value"), pl.col(f"{column.name}_size").cast(pl.Int64).alias("count")
-    ).filter(pl.col("value").is_not_null())
+    found = pl.read_parquet(path)
+    parts = [column.name for column in table.columns] if table.combined else [table.name]
+    (size,) = (name for name in found.columns if name.endswith("_size") and name not in parts)
+    values = [
+        pl.col(part).cast(POLARS[dtype]).alias(key)
+        for part, key, dtype in zip(parts, table.keys, table.dtypes, strict=True)
+    ]
+    made = found.select(*values, pl.col(size).cast(pl.Int64).alias(COUNT))
+    # Where no value was left it writes one null.
+    return made.filter(pl.any_horizontal(pl.col(key).is_not_null() for key in table.keys))
 
 
 def _number(value: Any, column: Column) -> float:

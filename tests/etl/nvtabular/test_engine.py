@@ -224,3 +224,42 @@ def test_the_engine_runs_no_plans_and_no_fit_of_another(tmp_path: Path) -> None:
             engine.collect([frame.lazy()])
         with pytest.raises(UserError, match="only run what it fitted last"):
             engine.write(Workflow(["x"] >> Normalize()).fit(frame), frame.lazy(), tmp_path, keep=[])
+
+
+DRAWN = pl.DataFrame(
+    {
+        "a": [None if n % 7 == 0 else "xyzzy"[n % 5] for n in range(600)],
+        "b": [None if n % 11 == 0 else "qxwzr"[(n * n) % 5] for n in range(600)],
+        "i": [None if n % 13 == 0 else (n * 7) % 17 for n in range(600)],
+        "l": [[(n * k) % 6 for k in range(1 + n % 3)] for n in range(600)],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "operator"),
+    [
+        ([["a", "b"], "i"], Categorify()),
+        ([["a", "b"]], Categorify(encode_type="combo")),
+        ([["a", "i"], ["b", "a"]], Categorify(encode_type="combo")),
+        (["a", "i"], Categorify(max_size=5)),
+        (["a", "i"], Categorify(max_size={"a": 4, "i": 9})),
+        (["i"], Categorify(freq_threshold=35)),
+        (["l"], Categorify()),
+        (["a"], Categorify(dtype="int64")),
+    ],
+    ids=repr,
+)
+def test_vocabularies_of_every_kind_are_taken_over(columns: Any, operator: Categorify, tmp_path: Path) -> None:
+    """The engine itself refuses to write what its taken-over workflow would not give."""
+    rows = DRAWN.with_row_index(ROW).with_columns(__split__=pl.lit(0, pl.Int8)).lazy()
+    with NvtabularEngine() as engine:
+        fitted = engine.fit(Workflow(columns >> operator), DRAWN.lazy())
+        sunk = engine.write(fitted, rows, tmp_path, keep=["__split__", ROW])
+    made = pl.read_parquet(sunk.files["train"])
+    assert_frame_equal(made, fitted.transform(DRAWN).collect())
+    ours = Workflow(columns >> operator).fit(DRAWN)
+    assert [column.cardinality for column in fitted.schema] == [column.cardinality for column in ours.schema]
+    for name, table in ours.steps[0].state.by_column.items():
+        # Which of several values with one count max_size leaves out is a matter of ties.
+        assert fitted.steps[0].state.by_column[name]["count"].to_list() == table["count"].to_list()
