@@ -59,9 +59,7 @@ class Fitted:
     def __post_init__(self) -> None:
         dropped = {port for step in self.steps for port in step.dropped}
         object.__setattr__(self, "declared", self.outputs)
-        object.__setattr__(
-            self, "outputs", {name: port for name, port in self.outputs.items() if port not in dropped}
-        )
+        object.__setattr__(self, "outputs", {name: port for name, port in self.outputs.items() if port not in dropped})
 
     @cached_property
     def schema(self) -> Schema:
@@ -112,6 +110,7 @@ class Fitted:
         numbered = needs_row([step.operator for step in steps], self._known.values(), runner)
         _require_kept(steps, keep)
         opened = partial(open_wide, frame.lazy(), self.input_schema.columns, training=training, numbered=numbered)
+        opened = partial(opened, cast_lists=runner.ticks)
         wide = apply_steps(opened(wanted, keep), steps, runner, opened, ordered=runner.ordered)
         finals = [(name, _finish(self.schema[name], self._known[port], port)) for name, port in ports.items()]
         return close_wide(wide, finals, keep)

@@ -153,6 +153,7 @@ class _Fitting:
         training = pl.lit(value=True) if self.only is None else self.only
         inputs = (*self.plan.inputs, *self.plan.fit_inputs)
         opened = partial(open_wide, self.frame, inputs, training=training, numbered=numbered, flagged=flagged)
+        opened = partial(opened, cast_lists=self.engine.ticks)
         # The order of rows changes no statistic.
         wide = apply_steps(opened(wanted), chosen, self.engine, opened, ordered=False)
         return wide.filter(pl.col(TRAINED)) if flagged else wide

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from core.schema import Column, DType
-from etl.types import clean, polars_type
+from etl.types import POLARS, TIMES, canonical, canonical_dtype, clean, dtype_of, polars_type
 
 if TYPE_CHECKING:
     from etl.ops.base import Wiring
@@ -35,7 +35,8 @@ def add_lists(frame: pl.LazyFrame, made: Mapping[str, pl.Expr], wiring: Wiring) 
     sources = sorted({name for value in finals for name in value.meta.root_names() if name})
     held = wiring.collect([frame.select(wiring.row, *sources)])[0]
     row = f"{wiring.row}!"
-    table = held.select(pl.col(wiring.row).alias(row), *finals)
+    typed = [_typed(held[place], wiring.columns[name]) for name, place in wiring.inputs.items() if place in sources]
+    table = held.with_columns(typed).select(pl.col(wiring.row).alias(row), *finals)
     return frame.join(table.lazy(), left_on=wiring.row, right_on=row, how="left", maintain_order="none")
 
 
@@ -57,6 +58,29 @@ def add_from_texts(frame: pl.LazyFrame, source: str, made: Mapping[str, pl.Expr]
     key = f"{source}!text"
     table = distinct.select(pl.col(source).alias(key), *finals)
     return frame.join(table.lazy(), left_on=source, right_on=key, how="left", nulls_equal=True, maintain_order="none")
+
+
+def exploded(frame: pl.LazyFrame, source: str, wiring: Wiring) -> pl.LazyFrame:
+    """The elements of a list column one below the other, as the column `source` alone.
+
+    A null list gives a null, and so does an empty one.
+    """
+    flat = frame.select(source).explode(source, empty_as_null=True)
+    if wiring.collect is None:
+        return flat
+    # A GPU plan can't cast lists, but their elements.
+    dtype = dtype_of(flat.collect_schema()[source], source)
+    return flat.select(pl.col(source).cast(pl.Datetime("us")) if dtype in TIMES else source).select(
+        pl.col(source).cast(POLARS[canonical_dtype(dtype)])
+    )
+
+
+def _typed(values: pl.Series, column: Column) -> pl.Series:
+    """Lists with the type that operators see."""
+    if not column.is_list or values.dtype == polars_type(column):
+        return values
+    dtype = column.dtype if values.dtype == pl.List(pl.Null) else dtype_of(values.dtype, column.name)
+    return values.to_frame().select(canonical(values.name, dtype, is_list=True)).to_series()
 
 
 def elements(x: pl.Expr, column: Column) -> pl.Expr:

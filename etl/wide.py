@@ -26,6 +26,7 @@ def open_wide(
     training: pl.Expr | None = None,
     numbered: bool = False,
     flagged: bool = False,
+    cast_lists: bool = True,
 ) -> pl.LazyFrame:
     """Start a wide frame: the raw columns that the references `wanted` are made of, and `keep` as they are.
 
@@ -37,6 +38,7 @@ def open_wide(
         training: Which rows the workflow is fitted on; None: none of them.
         numbered: Add the numbers of rows: the column ROW where the frame has it, else their place.
         flagged: Add TRAINED.
+        cast_lists: Give lists the type that operators see; a GPU plan can't, so `etl.lists` does it there.
 
     Raises:
         UserError: A column is missing or its type has changed since the fit.
@@ -52,7 +54,9 @@ def open_wide(
         if raw in wanted:
             columns.append(pl.col(column.name).alias(raw))
         if clean in wanted:
-            columns.append(canonical(column.name, now, is_list=column.is_list).alias(clean))
+            as_it_is = column.is_list and not cast_lists
+            value = pl.col(column.name) if as_it_is else canonical(column.name, now, is_list=column.is_list)
+            columns.append(value.alias(clean))
     for name in keep:
         _present(name, types.names(), "is to be kept")
         columns.append(pl.col(name).alias(reference(name, KEEP)))

@@ -161,7 +161,7 @@ class Categorify(Operator[Vocabularies]):
 
     def unknown_ids(self, columns: Sequence[Column], state: Vocabularies) -> dict[str, range]:
         """The ids that mean "out of vocabulary", by output."""
-        found = {}
+        found: dict[str, range] = {}
         for table in self.tables(columns):
             add = state.shifts[table.name][0][1] if state.shifts else 0
             ids = range(OOV + add, self.first(table) + add)

@@ -11,6 +11,7 @@ import polars as pl
 from core.errors import UserError
 from core.schema import Column, DType
 from etl.counting import Counting
+from etl.lists import exploded
 from etl.ops.base import Wiring
 from etl.ops.declare import IDS, categorical
 from etl.ops.keys import key_dtype, key_expression
@@ -62,7 +63,7 @@ class Table:
             ]
             values = frame.select(made).filter(pl.any_horizontal(pl.col(key).is_not_null() for key in self.keys))
         else:
-            found = [_values(frame, wiring.inputs[column.name], column) for column in self.columns]
+            found = [_values(frame, wiring, column) for column in self.columns]
             values = pl.concat(found).filter(pl.col(VALUE).is_not_null())
         return values.group_by(self.keys).agg(pl.len().alias(COUNT))
 
@@ -126,10 +127,10 @@ def _require_fit(table: Table) -> None:
         raise UserError(told, where=f"column {table.name}", cure='give each its own, or set encode_type: "combo"')
 
 
-def _values(frame: pl.LazyFrame, source: str, column: Column) -> pl.LazyFrame:
+def _values(frame: pl.LazyFrame, wiring: Wiring, column: Column) -> pl.LazyFrame:
     """The values of a column one below the other."""
+    source = wiring.inputs[column.name]
     x = pl.col(source)
     if not column.is_list:
         return frame.select(key_expression(x, column).alias(VALUE))
-    flat = frame.select(x).explode(source, empty_as_null=True)
-    return flat.select(key_expression(clean(x, column.dtype), column).alias(VALUE))
+    return exploded(frame, source, wiring).select(key_expression(clean(x, column.dtype), column).alias(VALUE))
