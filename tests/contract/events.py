@@ -20,8 +20,11 @@ SCHEMA = {
 }
 
 
+_day = dt.datetime.fromisoformat
+
+
 def _at(minute: int) -> dt.datetime:
-    return dt.datetime.fromisoformat("2026-01-01") + dt.timedelta(minutes=minute)
+    return _day("2026-01-01") + dt.timedelta(minutes=minute)
 
 
 TRAIN = pl.DataFrame(
@@ -41,7 +44,7 @@ ODD = pl.DataFrame(
     {
         "user": [2**63 - 1, -(2**63) + 1, -(2**63), 0, None, 2**63 - 1],
         "film": ["", None, "a" * 1000, "\U0001f985 e\u0301", " a", "A"],
-        "at": [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31), None, _at(0), _at(0), dt.datetime(1, 1, 2)],
+        "at": [_day("0001-01-01"), _day("9999-12-31"), None, _at(0), _at(0), _day("0001-01-02")],
         "tick": [2**63 - 1, -(2**63) + 1, -(2**63), 0, None, 5],
         "price": [math.inf, -math.inf, math.nan, None, 5e-324, 1e300],
         "liked": [-128, 127, None, 0, 1, 1],
