@@ -7,7 +7,7 @@ the number of the row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -58,6 +58,26 @@ def add_from_texts(frame: pl.LazyFrame, source: str, made: Mapping[str, pl.Expr]
     key = f"{source}!text"
     table = distinct.select(pl.col(source).alias(key), *finals)
     return frame.join(table.lazy(), left_on=source, right_on=key, how="left", nulls_equal=True, maintain_order="none")
+
+
+def pass_on(frame: pl.LazyFrame, columns: Sequence[Column], outputs: Mapping[str, str], wiring: Wiring) -> pl.LazyFrame:
+    """Add columns as they are.
+
+    Args:
+        frame: Holds them.
+        columns: Which ones; others of `outputs` are left alone.
+        outputs: Plain name of a column -> plain name of the output.
+        wiring: Where they lie.
+    """
+    chosen = [column for column in columns if column.name in outputs]
+    singles = [
+        pl.col(wiring.inputs[column.name]).alias(wiring.outputs[outputs[column.name]])
+        for column in chosen
+        if not column.is_list
+    ]
+    lists = [column for column in chosen if column.is_list]
+    made = {outputs[one.name]: elements(pl.col(wiring.inputs[one.name]), one) for one in lists}
+    return add_lists(frame.with_columns(singles), made, wiring)
 
 
 def exploded(frame: pl.LazyFrame, source: str, wiring: Wiring) -> pl.LazyFrame:

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from core.schema import Column, Tag
+from etl.lists import pass_on
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.nvt import nvtabular_ops
@@ -42,8 +43,7 @@ class DropLowCardinality(Operator[State]):
 
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the same values."""
-        kept = [column.name for column in self.outputs(columns)]
-        return frame.with_columns(pl.col(wiring.inputs[name]).alias(wiring.outputs[name]) for name in kept)
+        return pass_on(frame, columns, {column.name: column.name for column in self.outputs(columns)}, wiring)
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State

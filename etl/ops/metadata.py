@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from core.errors import UserError
 from core.schema import Column, Tag
+from etl.lists import pass_on
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import require_numbers
@@ -47,9 +48,7 @@ class Described(Operator[State]):
 
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the same values."""
-        return frame.with_columns(
-            pl.col(wiring.inputs[column.name]).alias(wiring.outputs[column.name]) for column in columns
-        )
+        return pass_on(frame, columns, {column.name: column.name for column in columns}, wiring)
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State

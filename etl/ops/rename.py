@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from core.errors import UserError
 from core.schema import Column
 from core.spec import custom_error
+from etl.lists import pass_on
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.nvt import nvtabular_ops
@@ -27,6 +28,7 @@ class Rename(Operator[State]):
     """
 
     kind = "rename"
+    takes_lists = True
 
     name: str | None = Field(default=None, min_length=1)
     postfix: str | None = Field(default=None, min_length=1)
@@ -48,9 +50,7 @@ class Rename(Operator[State]):
 
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the same values under new names."""
-        return frame.with_columns(
-            pl.col(wiring.inputs[column.name]).alias(wiring.outputs[self._new(column.name)]) for column in columns
-        )
+        return pass_on(frame, columns, {column.name: self._new(column.name) for column in columns}, wiring)
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State

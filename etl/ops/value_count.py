@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from core.schema import Column
-from etl.lists import add_lists, elements
+from etl.lists import pass_on
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Collected, Operator, State, Statistics, Wiring
 from etl.ops.declare import require_lists
@@ -74,8 +74,7 @@ class ValueCount(Operator[Lengths]):
 
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Lengths) -> pl.LazyFrame:
         """Pass the lists on."""
-        made = {column.name: elements(pl.col(wiring.inputs[column.name]), column) for column in columns}
-        return add_lists(frame, made, wiring)
+        return pass_on(frame, columns, {column.name: column.name for column in columns}, wiring)
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: Lengths

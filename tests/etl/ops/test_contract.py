@@ -16,8 +16,8 @@ from etl.ops import (
     FillMissing,
     Formula,
     HashBucket,
-    HashText,
     HashedCross,
+    HashText,
     History,
     JoinGroupby,
     Lag,
@@ -142,6 +142,12 @@ class TestListSlicePaddedText(
 ): ...
 
 
+class TestRenameLists(OperatorContract, operator=Rename(postfix="_l"), takes=LISTS, frames=LIST_FRAMES): ...
+
+
+class TestTagLists(OperatorContract, operator=TagAsItemFeatures(), takes=(*LISTS, "int"), frames=LIST_FRAMES): ...
+
+
 class TestValueCount(OperatorContract, operator=ValueCount(), takes=LISTS, frames=LIST_FRAMES): ...
 
 
@@ -237,38 +243,6 @@ class TestJoinGroupbyStatistics(
 ): ...
 
 
-class TestAddMetadata(
-    OperatorContract, operator=AddMetadata(["context"], {"unit": "EUR", "of": [1, 2.5]}), takes=(*NUMBERS, "text")
-): ...
-
-
-class TestAddTags(OperatorContract, operator=AddTags(["continuous", "item"]), takes=NUMBERS): ...
-
-
-class TestAddProperties(OperatorContract, operator=AddProperties({"a": None}), takes=(*NUMBERS, "text")): ...
-
-
-class TestTagAsUserID(OperatorContract, operator=TagAsUserID(), takes=("int", "text")): ...
-
-
-class TestTagAsItemID(OperatorContract, operator=TagAsItemID(), takes=("int", "text")): ...
-
-
-class TestTagAsUserFeatures(OperatorContract, operator=TagAsUserFeatures(), takes=("int", "text")): ...
-
-
-class TestTagAsItemFeatures(OperatorContract, operator=TagAsItemFeatures(), takes=("int", "text")): ...
-
-
-class TestDropLowCardinality(OperatorContract, operator=DropLowCardinality(), takes=(*NUMBERS, "text")): ...
-
-
-class TestHashedCross(OperatorContract, operator=HashedCross(7), takes=(["int", "text"], ["text", "small", "time"])): ...
-
-
-class TestReduceDtypeSize(OperatorContract, operator=ReduceDtypeSize(), takes=(*NUMBERS, "text")): ...
-
-
 class TestDifferenceLag(
     OperatorContract, operator=DifferenceLag("user", [1, 2]), takes=("at", "tick", "price"), frames=EVENTS
 ): ...
@@ -325,6 +299,40 @@ class TestRolling(
     takes=("user", ["film", "user"]),
     frames=EVENTS,
 ): ...
+
+
+class TestAddMetadata(
+    OperatorContract, operator=AddMetadata(["context"], {"unit": "EUR", "of": [1, 2.5]}), takes=(*NUMBERS, "text")
+): ...
+
+
+class TestAddTags(OperatorContract, operator=AddTags(["continuous", "item"]), takes=NUMBERS): ...
+
+
+class TestAddProperties(OperatorContract, operator=AddProperties({"a": None}), takes=(*NUMBERS, "text")): ...
+
+
+class TestTagAsUserID(OperatorContract, operator=TagAsUserID(), takes=("int", "text")): ...
+
+
+class TestTagAsItemID(OperatorContract, operator=TagAsItemID(), takes=("int", "text")): ...
+
+
+class TestTagAsUserFeatures(OperatorContract, operator=TagAsUserFeatures(), takes=("int", "text")): ...
+
+
+class TestTagAsItemFeatures(OperatorContract, operator=TagAsItemFeatures(), takes=("int", "text")): ...
+
+
+class TestDropLowCardinality(OperatorContract, operator=DropLowCardinality(), takes=(*NUMBERS, "text")): ...
+
+
+class TestHashedCross(
+    OperatorContract, operator=HashedCross(7), takes=(["int", "text"], ["text", "small", "time"])
+): ...
+
+
+class TestReduceDtypeSize(OperatorContract, operator=ReduceDtypeSize(), takes=(*NUMBERS, "text")): ...
 
 
 def test_every_operator_of_the_registry_is_here():
