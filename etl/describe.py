@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -73,7 +74,13 @@ def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:
 
 
 def write_manifest(
-    dataset: Dataset, files: Sunk, *, engine: str, title: str | None, findings: Sequence[Finding] = ()
+    dataset: Dataset,
+    files: Sunk,
+    *,
+    engine: str,
+    title: str | None,
+    findings: Sequence[Finding],
+    learned: Mapping[str, Any],
 ) -> None:
     """Write the manifest, last: rows, files and hashes. It holds no times, so equal data have equal manifests."""
     base = dataset.path
@@ -85,6 +92,7 @@ def write_manifest(
         "rows": dict(files.rows),
         "files": names,
         "warnings": [found.to_json() for found in findings],
+        "learned": dict(learned),
         "hashes": hash_tree(base),
     }
     write_json(base / "manifest.json", manifest)

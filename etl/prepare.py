@@ -10,9 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from core.dataset import ROW, SPLIT, SPLITS, TARGET, Dataset
+from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME, Dataset
 from core.files import TEMPORARY
 from etl.describe import write_manifest, write_raw, write_schema
+from etl.earlier import Earlier, provenance, tell_growth
 from etl.engines import Engine, Sunk, make
 from etl.engines.failures import translated
 from etl.entities import Catalogue, catalogues, write_catalogue, write_interactions
@@ -29,19 +30,29 @@ from etl.workflow import from_spec, require_model_inputs
 _TRAINING = pl.col(SPLIT) == SPLITS.index("train")
 
 
-def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[str, Any]:
+def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from: Path | None = None) -> dict[str, Any]:
     """Write the data set that `core.dataset` describes into `out`, which exists and is empty.
 
     The same data, settings and seed give the same bytes, whatever the number of threads.
 
+    Args:
+        sources: The raw files.
+        spec: What happens to them.
+        out: Where to.
+        seed: What every random choice comes from.
+        start_from: Where `spec.start_from` lies; by default seen from the working directory.
+
     Returns:
-        Figures: `engine`, `rows` by split, and `phases`: name -> `rows`, `seconds` and `rows_per_second`.
+        Figures: `engine`, `rows` by split, `phases`: name -> `rows`, `seconds` and `rows_per_second`, and `learned`:
+        see `etl.earlier.provenance`.
 
     Raises:
         UserError: The data or the settings are at fault.
         MissingExtra: The engine isn't there.
     """
     dataset, phases = Dataset(out), Phases()
+    place = start_from or (None if spec.start_from is None else Path(spec.start_from))
+    earlier = None if place is None else Earlier.load(place)
     workplace = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=out))
     try:
         # Steps outside the engine run on the CPU.
@@ -51,7 +62,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[st
                 phase.rows = data.seen.rows
             engine.expect(data.seen.rows, len(data.frame.collect_schema()))
             with phases("fit") as phase:
-                fitted = _fit(data, spec, engine)
+                fitted = _fit(data, spec, engine, earlier)
                 phase.rows = data.rows["train"]
             with phases("transform") as phase:
                 files = _transform(data, fitted, dataset, engine)
@@ -61,20 +72,26 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int) -> dict[st
                 phase.rows = data.seen.rows
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
-    write_manifest(dataset, files, engine=engine.name, title=sources.title, findings=findings)
+    learned = provenance(fitted, earlier)
+    write_manifest(dataset, files, engine=engine.name, title=sources.title, findings=findings, learned=learned)
     tell(findings)
-    return {"engine": engine.name, "rows": dict(files.rows), "phases": phases.figures()}
+    tell_growth(learned)
+    return {"engine": engine.name, "rows": dict(files.rows), "phases": phases.figures(), "learned": learned}
 
 
-def _fit(data: Labelled, spec: EtlSpec, engine: Engine) -> Fitted:
-    """Learn the features from the training rows alone."""
+def _fit(data: Labelled, spec: EtlSpec, engine: Engine, earlier: Earlier | None) -> Fitted:
+    """Learn the features from the training rows alone, or go on from what was learned of earlier ones."""
     workflow = from_spec(spec.features, data.raw.tags)
     plan = workflow.plan(data.frame.collect_schema())
     # Windows look at earlier rows of every split; what is learned is learned from the training rows alone.
     frame, seen = (data.frame, data.seen.rows) if workflow.windowed else (data.part("train"), data.rows["train"])
     with counted(frame, "fit", seen * passes(plan), engine) as rows:
-        own = rows.select(ROW, SPLIT, *(name for name in plan.raw_names if name not in {ROW, SPLIT}))
-        fitted = engine.fit(workflow, own, only=_TRAINING if workflow.windowed else None)
+        own = rows.select(ROW, SPLIT, TIME, *(name for name in plan.raw_names if name not in {ROW, SPLIT, TIME}))
+        only = _TRAINING if workflow.windowed else None
+        if earlier is None:
+            fitted = engine.fit(workflow, own, only=only)
+        else:
+            fitted = engine.update(workflow, earlier.fitted, own, only=only)
     require_model_inputs(fitted)
     return fitted
 

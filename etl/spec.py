@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from core.spec import Spec
+from core.spec import Spec, fault_at
 from core.union import ByKind
-from etl.engines.spec import ENGINE_SPECS, AutoEngine, EngineSpec
+from etl.engines.spec import ENGINE_SPECS, AutoEngine, EngineSpec, NvtabularEngineSpec
 from etl.features import FeatureSpec
 from etl.leaks import AnyLeaks, LeakSpec
 from etl.splits import AnySplit, TimeSplit
@@ -24,6 +24,8 @@ class EtlSpec(Spec):
         split: Which rows train, choose and judge.
         features: Columns and the operators that they pass through.
         leaks: What to do about features that may know the answer or the future.
+        start_from: Directory of an earlier run, data set or saved workflow with the same features: what it learned
+            is gone on from, and known categories keep their ids. A path from the folder of the config.
 
     Example:
         >>> spec = EtlSpec(target={"column": "click"}, split="random", features=[{"columns": ["age"], "ops": ["log"]}])
@@ -36,3 +38,11 @@ class EtlSpec(Spec):
     split: AnySplit = TimeSplit()
     features: tuple[FeatureSpec, ...] = Field(min_length=1)
     leaks: AnyLeaks = LeakSpec()
+    start_from: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _can_go_on(self) -> Self:
+        if self.start_from is not None and isinstance(self.engine, NvtabularEngineSpec):
+            told = "NVTabular can't go on from an earlier fit; take another engine, or leave start_from out"
+            raise fault_at(("start_from",), told, self.start_from)
+        return self

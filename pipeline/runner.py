@@ -16,7 +16,7 @@ from core.suggest import did_you_mean
 from core.version import program_version
 from pipeline import manifest, outputs
 from pipeline.failures import as_user_error
-from pipeline.hashes import HashCache
+from pipeline.hashes import HashCache, digest
 from pipeline.lock import locked
 from pipeline.manifest import Record
 from pipeline.memory import peak_bytes, reset_peak
@@ -97,6 +97,8 @@ class _Run:
         self._records = manifest.read(context.run_dir)
         self._cache = HashCache(context.run_dir / HASHES)
         self._hashes = {"data": data_hash(context, self._cache)}
+        if context.start_from is not None:
+            self._hashes["start_from"] = digest(self._cache.tree(context.start_from))
 
     def plan(self, wanted: Sequence[Stage]) -> list[Step]:
         """Decide for each stage without running any."""

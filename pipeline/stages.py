@@ -33,12 +33,14 @@ class Context:
         sources: The raw files.
         run_dir: Where the outputs of earlier stages lie.
         device: The choice of device, `auto`, `cpu` or `cuda`.
+        start_from: The fitted workflow of an earlier run that the etl stage goes on from.
     """
 
     spec: RunSpec
     sources: Sources
     run_dir: Path
     device: str = "auto"
+    start_from: Path | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -59,7 +61,8 @@ class Stage:
     Attributes:
         name: Its name in the manifest.
         group: Its name on the command line (`train` holds two steps).
-        inputs: What it reads: `data` for the raw files, names of earlier stages, `manifest` for their records.
+        inputs: What it reads: `data` for the raw files, `start_from` for the workflow of an earlier run, names of
+            earlier stages, `manifest` for their records.
         output: The file or directory that it writes, below the run directory.
         settings: The part of the config that decides its result; None where the config leaves the stage out.
         run: Do it: write into a path (an empty directory, or the name of a file), and tell figures.
@@ -91,7 +94,8 @@ class Stage:
 def _etl(context: Context, out: Path) -> Figures:
     from etl.prepare import prepare
 
-    figures = prepare(context.sources, context.spec.etl, out, seed=context.spec.seed)
+    spec, earlier = context.spec, context.start_from
+    figures = prepare(context.sources, spec.etl, out, seed=spec.seed, start_from=earlier)
     _require_rows(context.spec, figures["rows"])
     return figures
 
@@ -164,9 +168,10 @@ def _settings_of(part: Any) -> Any:
 STAGES: tuple[Stage, ...] = (
     Stage(
         name="etl",
-        inputs=("data",),
+        inputs=("data", "start_from"),
         output="etl",
-        settings=lambda spec: {"etl": _settings_of(spec.etl), "seed": spec.seed},
+        # What the earlier workflow holds counts, not where it lies.
+        settings=lambda spec: {"etl": {**_settings_of(spec.etl), "start_from": None}, "seed": spec.seed},
         run=_etl,
         packages=("core", "etl"),
         libraries=("polars", "pyarrow"),

@@ -84,9 +84,21 @@ class Engine(abc.ABC):
             UserError: The engine can't run the plan, a source can't be read, or the disk is full.
         """
 
-    def fit(self, workflow: Workflow, frame: pl.LazyFrame, *, only: pl.Expr | None = None) -> Fitted:
+    def fit(self, workflow: Workflow, frame: pl.LazyFrame, *, only: pl.Expr | None = None, label: str = "") -> Fitted:
         """Learn a workflow; by `collect`, unless the engine has a way of its own. See `Workflow.fit`."""
-        return workflow.fit(frame, self, only=only)
+        return workflow.fit(frame, self, only=only, label=label)
+
+    def update(
+        self,
+        workflow: Workflow,
+        earlier: Fitted,
+        frame: pl.LazyFrame,
+        *,
+        only: pl.Expr | None = None,
+        label: str = "",
+    ) -> Fitted:
+        """Go on from what was learned of earlier rows; see `Workflow.update`."""
+        return workflow.update(earlier, frame, self, only=only, label=label)
 
     def write(
         self,

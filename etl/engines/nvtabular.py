@@ -60,8 +60,8 @@ class NvtabularEngine(Engine):
         """Write on the CPU what NVTabular made; see `Engine.sink`."""
         return CpuEngine().sink(frame, directory, row_group_size=row_group_size)
 
-    def fit(self, workflow: Workflow, frame: pl.LazyFrame, *, only: pl.Expr | None = None) -> Fitted:
-        """Let NVTabular learn from the training rows; see `Engine.fit`."""
+    def fit(self, workflow: Workflow, frame: pl.LazyFrame, *, only: pl.Expr | None = None, label: str = "") -> Fitted:
+        """Let NVTabular learn from the training rows; see `Engine.fit`. What was seen is labelled NVTabular."""
         from etl.nvtabular.run import fit
 
         rows = frame if only is None else frame.filter(only)

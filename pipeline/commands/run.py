@@ -64,12 +64,27 @@ def run(request: Request) -> None:
             cure=f"fetch it with: gyrfalcon data fetch {named.dataset}",
         )
     sources = spec.data.resolve(request.config.parent)
-    context = Context(spec, sources, request.runs_dir / spec.name, request.device)
+    run_dir = request.runs_dir / spec.name
+    context = Context(spec, sources, run_dir, request.device, _start_from(request, spec, run_dir))
     steps = execute(context, Range(request.start, request.end), dry=request.dry)
     if request.dry:
         print_plan(steps)
     else:
         print_summary(context.run_dir, steps)
+
+
+def _start_from(request: Request, spec: RunSpec, run_dir: Path) -> Path | None:
+    """Where the earlier workflow lies: seen from the config's folder, else under the runs by its name."""
+    name = spec.etl.start_from
+    if name is None:
+        return None
+    from etl.earlier import workflow_in
+
+    found = workflow_in([request.config.parent / name, request.runs_dir / name])
+    if found.resolve().is_relative_to(run_dir.resolve()):
+        cure = "give this run another name; the earlier one stays as it is"
+        raise UserError("a run can't start from itself: its output would replace it", where="etl.start_from", cure=cure)
+    return found
 
 
 def _load(request: Request) -> RunSpec:
