@@ -10,10 +10,11 @@ _COUNTER = "OPAQUE_PYTHON"
 """How Polars prints the step that counts rows as they stream by (`etl.ticks`)."""
 
 
-def reads(frames: Sequence[pl.LazyFrame], at_once: int) -> int:
+def reads(frames: Sequence[pl.LazyFrame], at_once: int, optimizations: pl.QueryOptFlags | None = None) -> int:
     """How often frames read their rows, when so many of them are computed together; at least 1.
 
-    Frames that share a part of their plan read it once, which only the optimized plan tells.
+    Frames that share a part of their plan read it once, which only the optimized plan tells; `optimizations` are
+    those that it will run with.
 
     Example:
         >>> counted = pl.LazyFrame({"a": [1, 2]}).map_batches(lambda rows: rows, streamable=True)
@@ -22,7 +23,8 @@ def reads(frames: Sequence[pl.LazyFrame], at_once: int) -> int:
         >>> reads([counted.select(pl.col("a").sum()), counted.select(pl.col("a").max())], 1)
         2
     """
-    found = 0
+    found, chosen = 0, optimizations or pl.QueryOptFlags()
     for start in range(0, len(frames), at_once):
-        found += max(1, pl.explain_all(frames[start : start + at_once]).count(_COUNTER))
+        shown = pl.explain_all(frames[start : start + at_once], optimizations=chosen)
+        found += max(1, shown.count(_COUNTER))
     return max(1, found)
