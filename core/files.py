@@ -160,6 +160,7 @@ def _disk_error(error: OSError, path: Path) -> Exception:
     cures = {
         errno.ENOSPC: "the disk is full; free some space and run again",
         errno.EDQUOT: "the disk quota is used up; free some space and run again",
+        errno.EFBIG: "a file grew past what is allowed here; raise the limit (ulimit -f) and run again",
         errno.EACCES: "no permission to write here; choose another directory",
         errno.EROFS: "the file system is read-only; choose another directory",
     }

@@ -130,6 +130,20 @@ def require_int64(highest: Mapping[str, Any], where: str) -> None:
             )
 
 
+def require_small(frame: pl.DataFrame) -> None:
+    """The same for rows in memory, whose unsigned columns alone can hold more.
+
+    Raises:
+        UserError: One does; names it.
+
+    Example:
+        >>> require_small(pl.DataFrame({"id": [1]}, schema={"id": pl.UInt64}))
+    """
+    for name, dtype in frame.schema.items():
+        if dtype == pl.UInt64:
+            require_int64({name: frame[name].max()}, f"column {name}")
+
+
 def require_full(nulls: Mapping[str, int], names: Iterable[str | None], where: str) -> None:
     """Check that columns hold no null: ids, times and targets.
 

@@ -12,6 +12,7 @@ import polars as pl
 from core.errors import UserError
 from core.schema import Column, DType, Schema, Tag
 from core.suggest import did_you_mean
+from etl.checks import require_small
 from etl.engines.base import Engine
 from etl.engines.cpu import CpuEngine
 from etl.narrow import apply_steps
@@ -109,6 +110,8 @@ class Fitted:
         steps, wanted = needed(ports.values(), self.steps)
         numbered = needs_row([step.operator for step in steps], self._known.values(), runner)
         _require_kept(steps, keep)
+        if isinstance(frame, pl.DataFrame):
+            require_small(frame)
         opened = partial(open_wide, frame.lazy(), self.input_schema.columns, training=training, numbered=numbered)
         opened = partial(opened, cast_lists=runner.ticks)
         wide = apply_steps(opened(wanted, keep), steps, runner, opened, ordered=runner.ordered)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.exceptions as pe
 
 from core.errors import UserError
-from core.files import hash_file, inside, new_directory, read_json, write_json
+from core.files import RETIRED, hash_file, inside, new_directory, read_json, write_json
 from core.schema import Column, Schema
 from core.suggest import did_you_mean
 from etl.fitted import Fitted
@@ -64,6 +65,9 @@ def load(directory: Path) -> Fitted:
     Raises:
         UserError: A file is missing, broken, changed, or of a newer version.
     """
+    # A save that was killed between its two renames leaves the old workflow under its retired name.
+    retired = directory.parent / f"{RETIRED}{directory.name}"
+    directory = retired if retired.exists() and not directory.exists() else directory
     file = directory / FILE
     if not file.exists():
         raise UserError("there is no fitted workflow here", where=str(directory), cure="run the etl stage first")
@@ -134,7 +138,10 @@ def _table(value: Mapping[str, Any], directory: Path) -> pl.DataFrame:
     if hash_file(path) != value["sha256"]:
         told = "the file is not the one that was saved with the workflow"
         raise UserError(told, where=str(path), cure="fit again")
-    return pl.read_parquet(path)
+    try:
+        return pl.read_parquet(path)
+    except pe.PolarsError as error:
+        raise UserError(f"this table can't be read ({_brief(error)})", where=str(path), cure="fit again") from None
 
 
 def _pairs(mapping: Mapping[str, str]) -> list[list[str]]:

@@ -12,6 +12,7 @@ import polars.exceptions as pe
 from core.errors import UserError
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_TOO_LARGE = re.compile(r"conversion from `u64` to `i64` failed in column '(.*?)' .*?\[(\d+)")
 _LONGEST = 300
 
 
@@ -39,9 +40,22 @@ def translated(engine: str, *, cure: str | None = None) -> Iterator[None]:
         refused = system_error(error)
         if refused is not None:
             raise refused from error
-        raise UserError(brief(error), where=f"engine {engine}", cure=cure) from error
+        raise _too_large(error) or UserError(brief(error), where=f"engine {engine}", cure=cure) from error
     except pe.PanicException as error:
         raise UserError(f"the plan broke down ({brief(error)})", where=f"engine {engine}", cure=cure) from error
+
+
+def _too_large(error: pe.PolarsError) -> UserError | None:
+    """What to tell of unsigned integers that an int64 doesn't hold."""
+    found = _TOO_LARGE.search(str(error))
+    if found is None:
+        return None
+    name, value = found.groups()
+    return UserError(
+        f"the column {name} holds {value}, beyond the largest int64 (2^63 - 1)",
+        where=f"column {name}",
+        cure="store ids as strings, and numbers as floats",
+    )
 
 
 def brief(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from core.errors import UserError
+from core.files import hash_file
 from etl import Fitted, Workflow
 from etl.ops import Categorify, FillMedian, LambdaOp, Normalize
 
@@ -104,3 +105,28 @@ def test_saving_again_replaces(saved):
     assert Fitted.load(saved).schema.names == ("age",)
     assert not (saved / "tables").exists()
     assert [path.name for path in saved.parent.iterdir()] == ["workflow"]
+
+
+def rehash(saved: Path, name: str) -> None:
+    """Write the hash of a changed file where a careful editor would."""
+    edit(saved, lambda value: _tables(value)[name].update(sha256=hash_file(saved / name)))
+
+
+def _tables(value):
+    return {table["file"]: table for step in value["steps"] for table in step["tables"]}
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"PAR1" + bytes(40) + b"PAR1"])
+def test_a_table_that_is_no_parquet_with_its_new_hash(saved, data):
+    name = list(_tables(json.loads((saved / "workflow.json").read_text())))[-1]
+    (saved / name).write_bytes(data)
+    rehash(saved, name)
+    assert "fit again" in str(refuse(saved, "this table can't be read"))
+
+
+def test_a_link_must_not_leave_the_directory(saved, tmp_path):
+    name = list(_tables(json.loads((saved / "workflow.json").read_text())))[-1]
+    (tmp_path / "elsewhere.parquet").write_bytes((saved / name).read_bytes())
+    (saved / name).unlink()
+    (saved / name).symlink_to(tmp_path / "elsewhere.parquet")
+    refuse(saved, "leaves its directory")
