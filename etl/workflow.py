@@ -134,7 +134,7 @@ def from_spec(features: Sequence[FeatureSpec], tags: Tags | None = None) -> Work
 
 
 def require_model_inputs(fitted: Fitted) -> None:
-    """Check that a model can read every output: an id or a number.
+    """Check that every output is what models are made of: an id, a number, or a list of those.
 
     Raises:
         UserError: An output is neither; names it and the cure.
@@ -143,4 +143,5 @@ def require_model_inputs(fitted: Fitted) -> None:
         if not column.tags.intersection({Tag.CATEGORICAL, Tag.CONTINUOUS}):
             ids = column.dtype in {DType.STRING, DType.INT64}
             cure = "end with categorify or hash_bucket" if ids else "end with an operator that gives numbers"
-            raise UserError(f"a model can't read {column.dtype.value}", where=f"feature {column.name}", cure=cure)
+            held = f"lists of {column.dtype.value}" if column.is_list else column.dtype.value
+            raise UserError(f"a model can't read {held}", where=f"feature {column.name}", cure=cure)

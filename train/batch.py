@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from core.errors import UserError
 from core.schema import Schema, Tag
 
 
@@ -30,8 +31,19 @@ class Features:
 
     @classmethod
     def of(cls, schema: Schema, *sides: Tag) -> Features:
-        """The features of a schema, or only those that carry one of the tags `sides` (user, item)."""
+        """The features of a schema, or only those that carry one of the tags `sides` (user, item).
+
+        Raises:
+            UserError: One of them holds lists; names it.
+        """
         chosen = [column for column in schema if not sides or column.tags.intersection(sides)]
+        for column in chosen:
+            if column.is_list and column.tags.intersection({Tag.CATEGORICAL, Tag.CONTINUOUS}):
+                raise UserError(
+                    "the models of this version read single values, and the feature holds lists",
+                    where=f"feature {column.name}",
+                    cure="leave it out of etl.features, or make columns of it (hash_text or split_text: max_values)",
+                )
         categorical = [column for column in chosen if Tag.CATEGORICAL in column.tags]
         return cls(
             tuple(column.name for column in categorical),

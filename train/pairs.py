@@ -167,9 +167,13 @@ def read_interactions(dataset: Dataset) -> Interactions:
 
 
 def side_features(dataset: Dataset, side: str) -> Features:
-    """The features of `user` or `item`, in the order of the schema."""
-    schema = dataset.schema().select(SIDES[side])
-    return Features.of(schema.keep(column.name for column in schema if not column.is_list))
+    """The features of `user` or `item`, in the order of the schema.
+
+    Those that depend on other rows too (a user's history, a target encoding) are not among them.
+    """
+    schema, file = dataset.schema().select(SIDES[side]), dataset.features_file(side)
+    own = set(pl.read_parquet_schema(file)) if file.exists() else set(schema.names)
+    return Features.of(schema.keep(column.name for column in schema if column.name in own))
 
 
 def entity_batch(dataset: Dataset, side: str, features: Features) -> Batch:
