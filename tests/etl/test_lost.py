@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -123,3 +125,48 @@ def test_an_etl_that_ends_half_way_keeps_the_data_set_before(
     monkeypatch.undo()
     assert in_process("etl", config, "--runs-dir", runs).code == 0
     assert contents(runs) != before
+
+
+def edited(saved: Path) -> None:
+    table = next((saved / "tables").glob("*.parquet"))
+    pl.read_parquet(table).head(1).write_parquet(table)
+
+
+def newer(saved: Path) -> None:
+    file = saved / "workflow.json"
+    file.write_text(re.sub(r'"version": \d+', '"version": 99', file.read_text()))
+
+
+def outside(saved: Path) -> None:
+    file = saved / "workflow.json"
+    file.write_text(re.sub(r'"file": "tables/', '"file": "../../tables/', file.read_text(), count=1))
+
+
+def gone(saved: Path) -> None:
+    (saved / "workflow.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (edited, "the file is not the one that was saved with the workflow"),
+        (newer, "update gyrfalcon"),
+        (outside, "leaves its directory"),
+        (gone, "fitted workflow to start from"),
+    ],
+)
+def test_a_spoiled_workflow_to_go_on_from(spoil: Callable[[Path], None], told: str, flat: Desk) -> None:
+    config, runs = flat.path / "config.yaml", flat.path / "runs"
+    write_config(flat, config)
+    assert in_process("etl", config, "--runs-dir", runs).code == 0
+    saved = flat.path / "kept" / "workflow"
+    shutil.copytree(runs / "flat" / "etl" / "workflow", saved)
+    spoil(saved)
+    before = contents(runs)
+    flat.spec["start_from"] = str(saved)
+    write_config(flat, config)
+    outcome = in_process("etl", config, "--runs-dir", runs)
+    assert outcome.code == 2, outcome.err
+    assert len(outcome.errors) == 1
+    assert told in outcome.errors[0]
+    assert contents(runs) == before
