@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from etl.formula.parse import Name, Number, Tree
+from core.errors import UserError
+from etl.formula.parse import ONE_OF
+from etl.formula.tree import Name, Number, Text, Tree
 from etl.onnx import GraphBuilder, Value, cast_to, is_null, where
 
 
@@ -16,15 +18,22 @@ def to_onnx(graph: GraphBuilder, tree: Tree, columns: Mapping[str, Value]) -> Va
     Args:
         graph: Takes the nodes.
         tree: What `parse` gave.
-        columns: By name, as float64.
+        columns: By name, as float64 or string.
+
+    Raises:
+        UserError: The formula looks into texts (`starts_with`), which graphs of this version can't.
     """
     writer = _Writer(graph)
     if isinstance(tree, Number):
         return writer.constant(tree.value)
     if isinstance(tree, Name):
         return columns[tree.name]
-    arguments = [to_onnx(graph, argument, columns) for argument in tree.arguments]
-    return FUNCTIONS[tree.function](writer, *arguments)
+    assert not isinstance(tree, Text), "a text stands only beside what compares it"
+    texts = [argument.value for argument in tree.arguments if isinstance(argument, Text)]
+    given = [to_onnx(graph, argument, columns) for argument in tree.arguments if not isinstance(argument, Text)]
+    if texts:
+        return _compared(writer, tree.function, given[0], texts)
+    return FUNCTIONS[tree.function](writer, *given)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,16 @@ class _Writer:
 
     def truth(self, x: Value) -> Value:
         return self.invert(self.compare("Equal", x, self.constant(0.0)))
+
+
+def _compared(w: _Writer, function: str, x: Value, texts: list[str]) -> Value:
+    """Whether a string is one of some texts."""
+    if function != ONE_OF:
+        cure = f"list the values: `x in [...]`, or keep {function} to filters"
+        raise UserError(f"{function} can't be served: ONNX compares whole texts only", where="formula", cure=cure)
+    settings = {"keys_strings": texts, "values_int64s": [1] * len(texts), "default_int64": 0}
+    found = w.graph.op("LabelEncoder", x, dtype="int64", domain="ai.onnx.ml", **settings)
+    return w.known((x,), cast_to(w.graph, found, "float64"))
 
 
 def _either(w: _Writer, x: Value, y: Value) -> Value:

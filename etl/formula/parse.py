@@ -1,8 +1,9 @@
-"""Text of a formula -> a tree of three kinds of nodes."""
+"""Text of a formula -> its tree."""
 
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from functools import lru_cache, reduce
 
 from core.errors import UserError
 from core.suggest import did_you_mean
+from etl.formula.tree import Call, Name, Number, Text, Tree
 
 FUNCTIONS = {
     "abs": (1, 1),
@@ -26,9 +28,15 @@ FUNCTIONS = {
     "sqrt": (1, 1),
     "where": (3, 3),
 }
-"""What a formula may call: the fewest and the most arguments. `column("a b")` names a column that is no word."""
+"""What a formula may call: the fewest and the most arguments. `column("a b")` names a column that is no word, and
+`date("2026-01-31")` is a moment as operators see one: microseconds since 1970."""
 
-_COLUMN = "column"
+TESTS = ("contains", "ends_with", "starts_with")
+"""Functions of a column of strings and a text."""
+ONE_OF = "one_of"
+"""The function behind `a == "x"` and `a in ["x", "y"]`: a column of strings, and texts."""
+
+_COLUMN, _DATE = "column", "date"
 _LONGEST = 2_000
 _DEEPEST = 200
 
@@ -54,31 +62,6 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }
 
 
-@dataclass(frozen=True)
-class Number:
-    """A constant."""
-
-    value: float
-
-
-@dataclass(frozen=True)
-class Name:
-    """A column."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function or an operator over other nodes."""
-
-    function: str
-    arguments: tuple[Tree, ...]
-
-
-Tree = Number | Name | Call
-
-
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Tree:
     """Parse a formula.
@@ -98,19 +81,6 @@ def parse(text: str) -> Tree:
     flat = "".join(" " if character.isspace() else character for character in text)
     start = len(flat) - len(flat.lstrip())
     return _Reader(text, flat.lstrip(), start).read()
-
-
-def names(tree: Tree) -> tuple[str, ...]:
-    """The columns of a formula, each once, in order.
-
-    Example:
-        >>> names(parse("b * log(a) + b"))
-        ('b', 'a')
-    """
-    if isinstance(tree, Name):
-        return (tree.name,)
-    below = [name for argument in getattr(tree, "arguments", ()) for name in names(argument)]
-    return tuple(dict.fromkeys(below))
 
 
 @dataclass(frozen=True)
@@ -178,9 +148,14 @@ class _Reader:
         if node.keywords:
             raise self._at(node, f"{name} takes no named arguments")
         if name == _COLUMN:
-            return self._quoted(node)
+            return Name(self._quoted(node, 'column takes one name in quotes, as column("a b")'))
+        if name == _DATE:
+            return self._moment(node)
+        if name in TESTS:
+            return self._test(node, name, depth)
         if name not in FUNCTIONS:
-            raise self._at(node, f"there is no function {name}; {did_you_mean(name, FUNCTIONS)}")
+            known = (*FUNCTIONS, *TESTS, _COLUMN, _DATE)
+            raise self._at(node, f"there is no function {name}; {did_you_mean(name, known)}")
         least, most = FUNCTIONS[name]
         if not least <= len(node.args) <= most:
             wanted = str(least) if least == most else f"{least} or more"
@@ -192,11 +167,33 @@ class _Reader:
             return reduce(lambda left, right: Call(name, (left, right)), arguments)
         return Call(name, tuple(arguments))
 
-    def _quoted(self, node: ast.Call) -> Tree:
-        one = node.args[0] if len(node.args) == 1 else None
-        if not (isinstance(one, ast.Constant) and isinstance(one.value, str)):
-            raise self._at(node, 'column takes one name in quotes, as column("a b")')
-        return Name(one.value)
+    def _quoted(self, node: ast.Call, told: str) -> str:
+        text = _text(node.args[0]) if len(node.args) == 1 else None
+        if text is None:
+            raise self._at(node, told)
+        return text.value
+
+    def _moment(self, node: ast.Call) -> Tree:
+        told = 'date takes one date or time in quotes, as date("2026-01-31") or date("2026-01-31 12:00")'
+        try:
+            moment = dt.datetime.fromisoformat(self._quoted(node, told))
+        except ValueError:
+            raise self._at(node, told) from None
+        if moment.tzinfo is not None:
+            raise self._at(node, "date takes no time zone; times are read in UTC")
+        return Number(float((moment - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)))  # noqa: DTZ001
+
+    def _test(self, node: ast.Call, name: str, depth: int) -> Tree:
+        text = _text(node.args[1]) if len(node.args) == 2 else None
+        if text is None:
+            raise self._at(node, f'{name} takes a column and a text in quotes, as {name}(a, "x")')
+        return Call(name, (self._strings(node.args[0], depth), text))
+
+    def _strings(self, node: ast.expr, depth: int) -> Tree:
+        column = self._tree(node, depth)
+        if not isinstance(column, Name):
+            raise self._at(node, "only a column can be compared with text")
+        return column
 
     def _binary(self, node: ast.expr, depth: int) -> Tree:
         assert isinstance(node, ast.BinOp)
@@ -217,11 +214,39 @@ class _Reader:
     def _comparison(self, node: ast.expr, depth: int) -> Tree:
         """`a < b < c` means `a < b and b < c`."""
         assert isinstance(node, ast.Compare)
-        values = [self._tree(value, depth) for value in (node.left, *node.comparators)]
-        pairs = [
-            Call(self._operator(node, kind), (values[index], values[index + 1])) for index, kind in enumerate(node.ops)
-        ]
+        values = [node.left, *node.comparators]
+        pairs = [self._pair(node, kind, values[index : index + 2], depth) for index, kind in enumerate(node.ops)]
         return reduce(lambda left, right: Call("and", (left, right)), pairs)
+
+    def _pair(self, node: ast.Compare, kind: ast.cmpop, pair: Sequence[ast.expr], depth: int) -> Tree:
+        left, right = pair
+        if isinstance(kind, ast.In | ast.NotIn):
+            return _unless(isinstance(kind, ast.NotIn), self._among(left, right, depth))
+        if _text(left) is None and _text(right) is None:
+            return Call(self._operator(node, kind), (self._tree(left, depth), self._tree(right, depth)))
+        if not isinstance(kind, ast.Eq | ast.NotEq):
+            raise self._at(node, "text can only be compared by ==, != and in")
+        text, other = (left, right) if _text(right) is None else (right, left)
+        return _unless(isinstance(kind, ast.NotEq), self._one_of(other, [text], depth))
+
+    def _among(self, left: ast.expr, right: ast.expr, depth: int) -> Tree:
+        """`a in [1, 2]` means `a == 1 or a == 2`."""
+        if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
+            raise self._at(right, 'after `in` stands a list, as a in [1, 2] or a in ["x", "y"]')
+        if any(_text(one) is not None for one in right.elts):
+            return self._one_of(left, right.elts, depth)
+        value = self._tree(left, depth)
+        equal = [Call("eq", (value, self._tree(one, depth))) for one in right.elts]
+        return _any(equal)
+
+    def _one_of(self, column: ast.expr, texts: Sequence[ast.expr], depth: int) -> Tree:
+        found = []
+        for one in texts:
+            text = _text(one)
+            if text is None:
+                raise self._at(one, "a list holds texts or numbers, not both")
+            found.append(text)
+        return Call(ONE_OF, (self._strings(column, depth), *dict.fromkeys(found)))
 
     def _choice(self, node: ast.expr, depth: int) -> Tree:
         assert isinstance(node, ast.IfExp)
@@ -240,3 +265,20 @@ class _Reader:
 
     def _error(self, column: int, what: str) -> UserError:
         return UserError(what, where=f"formula {self.text!r}, column {column}")
+
+
+def _text(node: ast.expr) -> Text | None:
+    """A text in quotes."""
+    return Text(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _unless(negated: bool, tree: Tree) -> Tree:
+    return Call("not", (tree,)) if negated else tree
+
+
+def _any(trees: Sequence[Tree]) -> Tree:
+    """One of them holds; by halves, so that a long list makes no deep tree."""
+    if len(trees) == 1:
+        return trees[0]
+    half = len(trees) // 2
+    return Call("or", (_any(trees[:half]), _any(trees[half:])))

@@ -6,30 +6,67 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from etl.formula.parse import Name, Number, Tree
+from etl.formula.parse import ONE_OF
+from etl.formula.tree import Call, Name, Number, Text, Tree
 
 Expr = pl.Expr
 
 
-def to_polars(tree: Tree, columns: Mapping[str, pl.Expr]) -> pl.Expr:
-    """The formula as an expression.
+def evaluate(frame: pl.LazyFrame, tree: Tree, columns: Mapping[str, pl.Expr], name: str) -> pl.LazyFrame:
+    """Add the value of a formula to a frame.
 
     Args:
+        frame: Has what the columns are made of.
         tree: What `parse` gave.
-        columns: By name, as float64 without NaN.
+        columns: By name, as float64 without NaN, or as strings.
+        name: Of the column to add.
 
     Example:
         >>> from etl.formula.parse import parse
-        >>> frame = pl.DataFrame({"a": [1.0, 0.0, None]})
-        >>> frame.select(to_polars(parse("a / a"), {"a": pl.col("a")}))["a"].to_list()
+        >>> frame = pl.LazyFrame({"a": [1.0, 0.0, None]})
+        >>> evaluate(frame, parse("a / a"), {"a": pl.col("a")}, "b").collect()["b"].to_list()
         [1.0, None, None]
     """
-    if isinstance(tree, Number):
-        return pl.lit(tree.value, pl.Float64)
+    values: dict[Tree, Expr] = {}
+    made = []
+    for stage in _stages(tree):
+        calls = [one for one in stage if isinstance(one, Call)]
+        values |= {one: _leaf(one, columns) for one in stage if not isinstance(one, Call)}
+        # Each value becomes a column: written as one expression, what reads a value twice would compute it twice,
+        # and all below it too.
+        places = [f"{name}@formula{len(made) + index}" for index in range(len(calls))]
+        new = [_clean(FUNCTIONS[one.function](*(values[argument] for argument in one.arguments))) for one in calls]
+        frame = frame.with_columns(value.alias(place) for value, place in zip(new, places, strict=True))
+        values |= {one: pl.col(place) for one, place in zip(calls, places, strict=True)}
+        made += places
+    return frame.with_columns(_clean(values[tree]).alias(name)).drop(made)
+
+
+def _stages(tree: Tree) -> list[list[Tree]]:
+    """Every distinct part of a formula, each after those that it is made of."""
+    heights: dict[Tree, int] = {}
+
+    def height(one: Tree) -> int:
+        if one not in heights:
+            arguments = one.arguments if isinstance(one, Call) else ()
+            heights[one] = 1 + max((height(argument) for argument in arguments), default=-1)
+        return heights[one]
+
+    stages: list[list[Tree]] = [[] for _ in range(height(tree) + 1)]
+    for one, place in heights.items():
+        stages[place].append(one)
+    return stages
+
+
+def _leaf(tree: Tree, columns: Mapping[str, pl.Expr]) -> Expr:
     if isinstance(tree, Name):
         return columns[tree.name]
-    arguments = [to_polars(argument, columns) for argument in tree.arguments]
-    return FUNCTIONS[tree.function](*arguments).cast(pl.Float64).fill_nan(None)
+    assert isinstance(tree, Number | Text)
+    return pl.lit(tree.value, pl.Float64 if isinstance(tree, Number) else pl.String)
+
+
+def _clean(value: Expr) -> Expr:
+    return value.cast(pl.Float64).fill_nan(None)
 
 
 def _divide(x: Expr, y: Expr) -> Expr:
@@ -91,6 +128,10 @@ FUNCTIONS: dict[str, Callable[..., Expr]] = {
     "min": _smaller,
     "max": _larger,
     "is_null": lambda x: x.is_null(),
+    ONE_OF: lambda x, *texts: pl.any_horizontal(x == text for text in texts),
+    "contains": lambda x, text: x.str.contains(text, literal=True),
+    "ends_with": lambda x, text: x.str.ends_with(text),
+    "starts_with": lambda x, text: x.str.starts_with(text),
     "fill_null": lambda x, y: x.fill_null(y),
     "where": lambda condition, x, y: pl.when(condition != 0.0).then(x).otherwise(y),
 }

@@ -9,8 +9,11 @@ from etl.ops.bucketize import Bucketize
 from etl.ops.categorify import Categorify
 from etl.ops.clip import Clip
 from etl.ops.drop_low_cardinality import DropLowCardinality
+from etl.ops.dropna import Dropna
 from etl.ops.fill import FillMedian, FillMissing
+from etl.ops.filter import Filter
 from etl.ops.formula import Formula
+from etl.ops.groupby import Groupby
 from etl.ops.hash_bucket import HashBucket
 from etl.ops.hash_text import HashText, SplitText
 from etl.ops.hashed_cross import HashedCross
@@ -31,12 +34,12 @@ from etl.ops.normalize import Normalize, NormalizeMinMax
 from etl.ops.reduce_dtype_size import ReduceDtypeSize
 from etl.ops.rename import Rename
 from etl.ops.target_encoding import TargetEncoding
+from etl.ops.value_count import ValueCount
 from etl.ops.windows.difference_lag import DifferenceLag
 from etl.ops.windows.history import History
 from etl.ops.windows.lag import Lag
 from etl.ops.windows.rolling import Rolling
 from etl.ops.windows.sessions import Sessionize
-from etl.ops.value_count import ValueCount
 
 OPERATORS: dict[str, type[Operator[Any]]] = {
     "categorify": Categorify,
@@ -54,6 +57,9 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "value_count": ValueCount,
     "rename": Rename,
     "expression": Formula,
+    "filter": Filter,
+    "dropna": Dropna,
+    "groupby": Groupby,
     "target_encoding": TargetEncoding,
     "join_groupby": JoinGroupby,
     "difference_lag": DifferenceLag,
@@ -84,9 +90,12 @@ __all__ = [
     "Clip",
     "DifferenceLag",
     "DropLowCardinality",
+    "Dropna",
     "FillMedian",
     "FillMissing",
+    "Filter",
     "Formula",
+    "Groupby",
     "HashBucket",
     "HashText",
     "HashedCross",

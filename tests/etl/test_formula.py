@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 
@@ -14,8 +15,9 @@ from pydantic import ValidationError
 from core.errors import UserError
 from etl import Workflow
 from etl.formula import onnx, polars
-from etl.formula.parse import FUNCTIONS, names, parse
-from etl.ops import Formula
+from etl.formula.parse import FUNCTIONS, ONE_OF, TESTS, parse
+from etl.formula.tree import names
+from etl.ops import Filter, Formula
 from tests.contract.serving import Served, assert_same
 
 
@@ -116,7 +118,19 @@ def test_a_name_that_is_no_word():
         ("a * 1e999", 5, "too large"),
         ("a * 1" + "0" * 400, 5, "too large"),
         ("a | b", 1, "operator is not allowed"),
-        ("a in b", 1, "operator is not allowed"),
+        ("a in b", 6, "after `in` stands a list"),
+        ("a in []", 6, "after `in` stands a list"),
+        ("a in [1, 'x']", 7, "texts or numbers, not both"),
+        ("a + 'x' == b", 5, "a constant must be a number, got 'x'"),
+        ("a + 1 == 'x'", 1, "only a column can be compared with text"),
+        ("a < 'x'", 1, "only be compared by ==, != and in"),
+        ("'x' == 'y'", 1, "a constant must be a number, got 'x'"),
+        ("starts_with(a, b)", 1, "takes a column and a text in quotes"),
+        ("contains(a)", 1, "takes a column and a text in quotes"),
+        ("start_with(a, 'x')", 1, "did you mean starts_with?"),
+        ("a > date('2026-13-01')", 5, "date takes one date or time in quotes"),
+        ("a > date(b)", 5, "date takes one date or time in quotes"),
+        ("a > date('2026-01-01T00:00+01:00')", 5, "no time zone"),
         ("lambda: a", 1, "not allowed"),
         ("[a for a in b]", 1, "not allowed"),
         ("(a := b)", 2, "not allowed"),
@@ -148,12 +162,69 @@ def test_a_config_tells_where_a_formula_is_wrong():
         Formula("1 + 2", "x")
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("s == 'a'", [1.0, 0.0, 0.0, None]),
+        ("'a' == s", [1.0, 0.0, 0.0, None]),
+        ("s != 'a'", [0.0, 1.0, 1.0, None]),
+        ("s in ['a', 'é b', 'zz']", [1.0, 0.0, 1.0, None]),
+        ("s not in ('a', 'b')", [0.0, 0.0, 1.0, None]),
+        ("2 if s == 'b' else 5", [5.0, 2.0, 5.0, 5.0]),
+        ("is_null(s) * 3 + (s == 'b') * 0", [0.0, 0.0, 0.0, None]),
+        ("is_null(s)", [0.0, 0.0, 0.0, 1.0]),
+    ],
+)
+def test_strings_are_compared_and_served(text, values):
+    frame = pl.DataFrame({"s": ["a", "b", "é b", ""]})
+    fitted = Workflow(["s"] >> Formula(text, "made")).fit(frame)
+    assert fitted.transform(frame).collect()["made"].to_list() == values
+    assert_same(fitted, Served(fitted), frame)
+
+
+def test_numbers_in_a_list_and_moments():
+    assert compute("a in [1, 3, b]", a=3.0, b=5.0) == 1.0
+    assert compute("a not in [1, 2, b]", a=3.0, b=5.0) == 1.0
+    assert compute("a in [1, b]", a=None, b=5.0) is None
+    assert compute("a == date('1970-01-01 00:00:01') + 0 * b", a=1e6, b=1.0) == 1.0
+    frame = pl.DataFrame({"t": [dt.datetime.fromisoformat(f"2026-01-31T{hour}") for hour in (11, 12)]})
+    fitted = Workflow(["t"] >> Formula("t >= date('2026-01-31 12:00')", "made")).fit(frame)
+    assert fitted.transform(frame).collect()["made"].to_list() == [0.0, 1.0]
+
+
+def test_a_long_list_is_no_deep_formula():
+    numbers = ", ".join(map(str, range(400)))
+    assert compute(f"a in [{numbers}] and b > 0", a=399.0, b=1.0) == 1.0
+
+
+def test_texts_that_a_graph_cannot_look_into_are_for_filters():
+    with pytest.raises(ValidationError, match="starts_with can be used in filters only"):
+        Formula("starts_with(a, 'x') * 2", "made")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("s > 1", "takes a number, got string; compare it with text in quotes"),
+        ("i == 'x'", "takes text, got int64; compare it with numbers"),
+        ("log(s)", "takes a number, got string"),
+        ("i in ['1', '2']", "takes text, got int64"),
+        ("l > 1", "takes a number, got lists of int64"),
+        ("is_null(l)", "takes single values, got lists of int64"),
+    ],
+)
+def test_strings_and_numbers_are_told_apart(text, told):
+    frame = pl.DataFrame({"s": ["a"], "i": [1], "l": [[1]]})
+    with pytest.raises(UserError, match=re.escape(told)):
+        Workflow(["i"] >> Filter(text)).fit(frame).transform(frame)
+
+
 def test_names_come_once_and_in_order():
     assert names(parse("b * log(a) + b - column('c d')")) == ("b", "a", "c d")
 
 
 def test_polars_and_onnx_know_the_same_functions():
-    assert polars.FUNCTIONS.keys() == onnx.FUNCTIONS.keys()
+    assert polars.FUNCTIONS.keys() == onnx.FUNCTIONS.keys() | {ONE_OF, *TESTS}
     assert polars.FUNCTIONS.keys() >= FUNCTIONS.keys()
 
 

@@ -32,8 +32,11 @@ from etl.workflow import Workflow
 from tests.contract.frames import TRAIN
 from tests.contract.operators import OperatorContract
 
-COLLAPSES = {"fill_median": "an exact median has to see all values of its column at once"}
-"""Kinds whose fit may gather a column in one partition, and why. `docs/engines.md` repeats it for people."""
+COLLAPSES = {
+    ("fill_median", "fit"): "an exact median has to see all values of its column at once",
+    ("groupby", "transform"): "the rows of a list stand in order, and an exact median sees all values, at once",
+}
+"""Kinds whose fit or transform may gather a column in one partition, and why; `docs/engines.md` repeats it."""
 
 
 class Recorder(Engine):
@@ -99,7 +102,7 @@ def write(folder: Path) -> list[str]:
     (folder / "plans").mkdir()
     for kind, name, plan in plans(folder):
         plan.serialize(folder / "plans" / f"{name}.plan")
-        if kind in COLLAPSES and "-fit-" in name:
+        if any((kind, place) in COLLAPSES and f"-{place}-" in name for place in ("fit", "transform")):
             allowed += ["--allow-collapse", name]
     return allowed
 

@@ -12,9 +12,12 @@ from etl.ops import (
     Clip,
     DifferenceLag,
     DropLowCardinality,
+    Dropna,
     FillMedian,
     FillMissing,
+    Filter,
     Formula,
+    Groupby,
     HashBucket,
     HashedCross,
     HashText,
@@ -212,6 +215,44 @@ class TestFormulaLogic(
     OperatorContract,
     operator=Formula("where(0 < int and not bool, min(float, 2), fill_null(float, -1)) or small == 1", "made"),
     takes=("int", "bool", "float", "small"),
+): ...
+
+
+class TestFilter(
+    OperatorContract,
+    operator=Filter("(int > 0 or is_null(text)) and text not in ['b', 'é'] or starts_with(text, 'a') or float < 0"),
+    takes=(*NUMBERS, "text"),
+): ...
+
+
+class TestFilterFunction(
+    OperatorContract, operator=Filter(lambda df: df["int"] > 3), takes=("int", "text"), saved=False
+): ...
+
+
+class TestDropna(OperatorContract, operator=Dropna(), takes=("int", "float", "text")): ...
+
+
+class TestGroupby(
+    OperatorContract,
+    operator=Groupby(
+        ["text", "bool"],
+        sort_cols=["float"],
+        aggs={
+            "int": ["count", "nunique", "sum", "mean", "min", "max", "first", "last"],
+            "single": ["sum", "std", "var", "min"],
+            "date": ["first", "max"],
+            "float": "last",
+        },
+    ),
+    takes=("text", "bool", "int", "float", "single", "date"),
+): ...
+
+
+class TestGroupbyLists(
+    OperatorContract,
+    operator=Groupby("small", ["time", "int"], ["list", "first", "nunique", "median"], "-", ascending=False),
+    takes=("small", "time", "int", "float"),
 ): ...
 
 
