@@ -94,7 +94,7 @@ class _Serving:
     steps: list[Step] = field(default_factory=list)
 
     def visit(self, step: Step) -> None:
-        operator = step.operator
+        operator = step.operator.served()
         if operator.serving is Serving.NEVER:
             names = ", ".join(column.name for column in step.columns)
             raise UserError(

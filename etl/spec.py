@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from core.union import ByKind
 from etl.engines.spec import ENGINE_SPECS, AutoEngine, EngineSpec, NvtabularEngineSpec
 from etl.features import FeatureSpec
 from etl.leaks import AnyLeaks, LeakSpec
+from etl.ops.given import placed
 from etl.splits import AnySplit, TimeSplit
 from etl.target import TargetSpec
 
@@ -46,3 +48,7 @@ class EtlSpec(Spec):
             told = "NVTabular can't go on from an earlier fit; take another engine, or leave start_from out"
             raise fault_at(("start_from",), told, self.start_from)
         return self
+
+    def placed(self, base: Path) -> Self:
+        """The same settings; relative paths of tables that operators name start from `base`."""
+        return self.model_copy(update={"features": placed(self.features, base)})

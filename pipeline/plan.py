@@ -83,11 +83,14 @@ def data_hash(context: Context, cache: HashCache) -> str:
     Raises:
         UserError: A file is missing.
     """
+    from etl.ops.given import named_tables
     from etl.read.paths import find
 
+    features = context.spec.etl.features
     tables: dict[str, object] = {"roles": context.sources.roles.model_dump(), "title": context.sources.title}
-    for name in ("interactions", "users", "items"):
-        table = getattr(context.sources, name)
+    named = {name: getattr(context.sources, name) for name in ("interactions", "users", "items")}
+    named |= {f"table {number} of the features": one for number, one in enumerate(named_tables(features))}
+    for name, table in named.items():
         if table is not None:
             files = [(path.name, cache.of(path)) for path in find(table)]
             tables[name] = {"settings": table.model_dump(exclude={"path"}), "files": files}

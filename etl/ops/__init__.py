@@ -17,6 +17,7 @@ from etl.ops.groupby import Groupby
 from etl.ops.hash_bucket import HashBucket
 from etl.ops.hash_text import HashText, SplitText
 from etl.ops.hashed_cross import HashedCross
+from etl.ops.join_external import JoinExternal
 from etl.ops.join_groupby import JoinGroupby
 from etl.ops.lambda_op import LambdaOp
 from etl.ops.list_slice import ListSlice
@@ -77,6 +78,7 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "drop_low_cardinality": DropLowCardinality,
     "hashed_cross": HashedCross,
     "reduce_dtype_size": ReduceDtypeSize,
+    "join_external": JoinExternal,
 }
 """What a config and a saved workflow may name. LambdaOp is not here: it holds Python code."""
 
@@ -100,6 +102,7 @@ __all__ = [
     "HashText",
     "HashedCross",
     "History",
+    "JoinExternal",
     "JoinGroupby",
     "Lag",
     "LambdaOp",

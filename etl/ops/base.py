@@ -177,6 +177,10 @@ class Operator(Spec, Generic[S]):
             cure="write the columns in one flat list",
         )
 
+    def served(self) -> Operator[S]:
+        """The same operator where one row is asked for, if it is another one there."""
+        return self
+
     def outputs(self, columns: Sequence[Column], state: S | None = None) -> tuple[Column, ...]:
         """Declare the output columns; sizes that only a fit can tell are filled when `state` is given."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """Rows of a learned table, found by one or several key columns: in Polars by a join, in ONNX by label encoders.
 
-A table holds its keys in the columns `key0`, `key1`, ... (Int64 or String), each combination once. Null is a key
+A table holds its keys in the columns `key@0`, `key@1`, ... (Int64 or String), each combination once. Null is a key
 like any other: rows without a value form a group of their own.
 """
 
@@ -24,6 +24,7 @@ from etl.ops.keys import integral, key_dtype, key_expression, key_node
 from etl.types import POLARS
 
 Groups = tuple[tuple[str, ...], ...]
+KEY = "key@"
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ def places(count: int) -> list[str]:
 
     Example:
         >>> places(2)
-        ['key0', 'key1']
+        ['key@0', 'key@1']
     """
-    return [f"key{index}" for index in range(count)]
+    return [f"{KEY}{index}" for index in range(count)]
 
 
 def keys_of(columns: Sequence[Column], groups: Groups, beside: Iterable[str] = ()) -> list[Key]:
@@ -233,7 +234,12 @@ def in_order(table: pl.DataFrame) -> pl.DataFrame:
 
 def key_places(table: pl.DataFrame) -> list[str]:
     """The key columns of a table."""
-    return [name for name in table.columns if re.fullmatch(r"key\d+", name)]
+    return [name for name in table.columns if is_key_place(name)]
+
+
+def is_key_place(name: str) -> bool:
+    """Whether a column of a table is called as its keys are."""
+    return re.fullmatch(rf"{KEY}\d+", name) is not None
 
 
 def table_name(key: Key) -> str:

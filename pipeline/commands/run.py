@@ -64,6 +64,7 @@ def run(request: Request) -> None:
             cure=f"fetch it with: gyrfalcon data fetch {named.dataset}",
         )
     sources = spec.data.resolve(request.config.parent)
+    spec = spec.model_copy(update={"etl": spec.etl.placed(request.config.parent)})
     run_dir = request.runs_dir / spec.name
     context = Context(spec, sources, run_dir, request.device, _start_from(request, spec, run_dir))
     steps = execute(context, Range(request.start, request.end), dry=request.dry)

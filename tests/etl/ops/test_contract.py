@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from etl.ops import (
     OPERATORS,
     AddMetadata,
@@ -19,9 +21,10 @@ from etl.ops import (
     Formula,
     Groupby,
     HashBucket,
-    HashedCross,
     HashText,
+    HashedCross,
     History,
+    JoinExternal,
     JoinGroupby,
     Lag,
     LambdaOp,
@@ -47,6 +50,16 @@ from tests.contract.lists import LIST_FRAMES, LIST_KEYS, LISTS, PIPED
 from tests.contract.operators import OperatorContract
 
 WHOLE = ("int", "small", "bool", "date", "time", "text")
+TABLE = pl.DataFrame(
+    {
+        "small": [1, -128, 127, 3, None],
+        "word": ["b", "a", "é", None, "東京"],
+        "yes": [True, False, True, None, True],
+        "whole": [1, None, 3, 4, 5],
+        "real": [0.5, -1.0, None, float("nan"), 1e300],
+    }
+)
+"""Another table, to join."""
 
 
 class TestCategorify(OperatorContract, operator=Categorify(), takes=WHOLE): ...
@@ -368,12 +381,20 @@ class TestTagAsItemFeatures(OperatorContract, operator=TagAsItemFeatures(), take
 class TestDropLowCardinality(OperatorContract, operator=DropLowCardinality(), takes=(*NUMBERS, "text")): ...
 
 
-class TestHashedCross(
-    OperatorContract, operator=HashedCross(7), takes=(["int", "text"], ["text", "small", "time"])
-): ...
+class TestHashedCross(OperatorContract, operator=HashedCross(7), takes=(["int", "text"], ["text", "small", "time"])): ...
 
 
 class TestReduceDtypeSize(OperatorContract, operator=ReduceDtypeSize(), takes=(*NUMBERS, "text")): ...
+
+
+class TestJoinExternal(OperatorContract, operator=JoinExternal(TABLE, on="small"), takes=("small", "float")): ...
+
+
+class TestJoinExternalInner(
+    OperatorContract,
+    operator=JoinExternal(TABLE, ["text", "bool"], "inner", ["word", "yes"], ["whole", "real", "word"], keep_on=False),
+    takes=("text", "bool"),
+): ...
 
 
 def test_every_operator_of_the_registry_is_here():
