@@ -33,7 +33,7 @@ def describe(plan: Plan, scratch: Path) -> tuple[list[dict[str, Any]], Parts]:
         graph.add(step)
     for name, port in plan.outputs.items():
         if split_reference(port)[1] == RAW:
-            raise refusal("the workflow", "a column without an operator", name)
+            raise refusal("the column", "no operator is applied to it", name)
     return graph.steps, graph.parts(plan.outputs)
 
 
@@ -85,23 +85,25 @@ def _nested(names: Sequence[str], groups: Groups) -> list[Any]:
 
 
 def _require_possible(step: PlannedStep) -> None:
-    kind, columns = step.operator.kind, ", ".join(step.inputs)
-    if step.operator.rows is not Rows.KEPT:
-        raise refusal(kind, "rows to drop or regroup while the target and the split stand beside them", columns)
-    if step.operator.windowed:
-        raise refusal(kind, "the earlier rows of other splits", columns)
-    grouped = {name for group in getattr(step.operator, "groups", ()) for name in group}
+    operator, columns = step.operator, ", ".join(step.inputs)
+    if operator.rows is not Rows.KEPT:
+        raise refusal(operator.kind, "it changes the rows, and the target and the split would stay", columns)
+    if operator.windowed:
+        raise refusal(operator.kind, "it looks at earlier rows, and NVTabular sees one split at a time", columns)
+    grouped = {name for group in getattr(operator, "groups", ()) for name in group}
     if len({split_reference(step.inputs[name])[1] for name in grouped}) > 1:
-        raise refusal(kind, "a group of columns that come from different operators", columns)
+        raise refusal(operator.kind, "the columns of its groups come from different operators", columns)
     for name, port in {**step.further, **step.fit_further}.items():
         if port != reference(name, CANONICAL):
-            raise refusal(kind, f"the column {name} other than as the data have it", columns)
+            raise refusal(operator.kind, f"it reads {name}, which another operator has changed", columns)
 
 
-def refusal(kind: str, what: str, columns: str) -> UserError:
-    """NVTabular can't hand an operator what it needs."""
+def refusal(kind: str, why: str, columns: str) -> UserError:
+    """An operator can't run there."""
     return UserError(
-        f"NVTabular can't give {kind} {what}", where=f"engine nvtabular, {columns}", cure="set `etl.engine: cpu`"
+        f"{kind} can't be handed to NVTabular: {why}",
+        where=f"engine nvtabular, {columns}",
+        cure="leave it out, or set `etl.engine: cpu`",
     )
 
 
@@ -111,11 +113,7 @@ def _plain_call(theirs: Any, step: PlannedStep) -> dict[str, Any]:
         call = {"name": theirs.name, "args": list(theirs.args), "kwargs": dict(theirs.kwargs)}
         if _is_plain(call):
             return call
-    raise UserError(
-        f"{step.operator.kind} holds Python objects, which can't be handed to NVTabular's process",
-        where=f"engine nvtabular, {', '.join(step.inputs)}",
-        cure="set `etl.engine: cpu`",
-    )
+    raise refusal(step.operator.kind, "it holds Python objects", ", ".join(step.inputs))
 
 
 def _is_plain(value: Any) -> bool:

@@ -14,12 +14,15 @@ from typing import Any
 import polars as pl
 
 from core.errors import UserError
-from core.schema import Column
+from core.schema import Column, Tag
 from etl.ops.base import Operator, State
 from etl.ops.categorify import Categorify
 from etl.ops.category_tables import Table
+from etl.ops.declare import INTEGERS
 from etl.ops.fill import Medians
 from etl.ops.normalize import Extremes, Moments
+from etl.ops.reduce_dtype_size import Ranges
+from etl.ops.value_count import Lengths
 from etl.ops.vocabularies import COUNT, Vocabularies
 from etl.steps import PlannedStep
 from etl.types import POLARS
@@ -102,6 +105,19 @@ def _vocabulary(path: Path, table: Table) -> pl.DataFrame:
     return made.filter(pl.any_horizontal(pl.col(key).is_not_null() for key in table.keys))
 
 
+def _lengths(theirs: Learned, ours: Ours) -> State:
+    found = {column.name: theirs["stats"][column.name]["value_count"] for column in ours.columns}
+    least, most = ({name: int(one[end]) for name, one in found.items()} for end in ("min", "max"))
+    return Lengths(least, most)
+
+
+def _ranges(theirs: Learned, ours: Ours) -> State:
+    beyond = {Tag.CATEGORICAL, Tag.CONTINUOUS}
+    whole = [one.name for one in ours.columns if one.dtype in INTEGERS and one.tags.isdisjoint(beyond)]
+    low, high = ({name: int(theirs["ranges"][name][end]) for name in whole} for end in (0, 1))
+    return Ranges(low, high)
+
+
 def _number(value: Any, column: Column) -> float:
     number = float(value)
     if not math.isfinite(number):
@@ -118,5 +134,7 @@ READERS: dict[str, Read] = {
     "fill_median": _medians,
     "normalize": _moments,
     "normalize_min_max": _extremes,
+    "reduce_dtype_size": _ranges,
+    "value_count": _lengths,
 }
 """Operators whose statistics can be taken over."""

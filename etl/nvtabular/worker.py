@@ -24,8 +24,8 @@ from typing import Any
 
 PART = "256MB"
 """Of a partition. NVTabular fits partition by partition; a median over several is approximate."""
-LEARNED = ("categories", "means", "medians", "stds", "mins", "maxs", "stats")
-"""Attributes in which its operators keep what they learned: column -> number or file."""
+LEARNED = ("categories", "means", "medians", "stds", "mins", "maxs", "ranges", "stats")
+"""Attributes in which its operators keep what they learned: column -> numbers or files."""
 
 
 class Worker:
@@ -77,15 +77,16 @@ class Worker:
 
 def learned(made: Any) -> dict[str, Any]:
     """What an operator learned, in plain values."""
-    return {
-        name: {str(key): plain(value) for key, value in getattr(made, name).items()}
-        for name in LEARNED
-        if isinstance(getattr(made, name, None), dict)
-    }
+    found = {name: getattr(made, name, None) for name in LEARNED}
+    return {name: plain(value) for name, value in found.items() if isinstance(value, dict)}
 
 
-def plain(value: Any) -> str | float:
-    """A path or a number; both as JSON can hold them."""
+def plain(value: Any) -> Any:
+    """Paths, numbers and what holds them, as JSON can hold them."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
     return str(value) if isinstance(value, (str, os.PathLike)) else float(value)
 
 

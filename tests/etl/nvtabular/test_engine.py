@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,29 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from core.dataset import ITEM_INDEX, ROW, SPLITS, TARGET, USER_INDEX, Dataset
+from core.dataset import ITEM_INDEX, ROW, SPLIT, SPLITS, TARGET, USER_INDEX, Dataset
 from core.errors import UserError
 from etl import Fitted, Workflow
 from etl.engines.nvtabular import NvtabularEngine
-from etl.ops import Categorify, FillMedian, Normalize
+from etl.ops import (
+    AddMetadata,
+    Bucketize,
+    Categorify,
+    Clip,
+    DropLowCardinality,
+    FillMedian,
+    FillMissing,
+    HashBucket,
+    JoinGroupby,
+    ListSlice,
+    LogOp,
+    Normalize,
+    NormalizeMinMax,
+    ReduceDtypeSize,
+    Rename,
+    TargetEncoding,
+    ValueCount,
+)
 from etl.prepare import prepare
 from etl.sources import Sources
 from etl.spec import EtlSpec
@@ -36,6 +55,16 @@ CRITEO = [
 ]
 
 
+DRAWN = pl.DataFrame(
+    {
+        "a": [None if n % 7 == 0 else "xyzzy"[n % 5] for n in range(600)],
+        "b": [None if n % 11 == 0 else "qxwzr"[(n * n) % 5] for n in range(600)],
+        "i": [None if n % 13 == 0 else (n * 7) % 17 for n in range(600)],
+        "l": [[(n * k) % 6 for k in range(1 + n % 3)] for n in range(600)],
+    }
+)
+
+
 @pytest.fixture(scope="module")
 def clicks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty thousand Criteo-like rows."""
@@ -50,6 +79,22 @@ def prepared(out: Path, rows: Path, engine: str, features: list[dict[str, Any]],
     spec = {"engine": engine, "target": {"column": "label"}, "split": "random", "features": features, **more}
     prepare(sources, EtlSpec.model_validate(spec), out, seed=7)
     return Dataset(out)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[NvtabularEngine]:
+    """One process for many workflows."""
+    with NvtabularEngine() as started:
+        yield started
+
+
+def run(engine: NvtabularEngine, node: Any, rows: pl.DataFrame, out: Path) -> tuple[Fitted, pl.DataFrame]:
+    """Fit on rows and write them as the training split."""
+    fitted = engine.fit(Workflow(node), rows.lazy())
+    placed = rows.with_row_index(ROW).with_columns(pl.lit(0, pl.Int8).alias(SPLIT)).lazy()
+    sunk = engine.write(fitted, placed, out, keep=[SPLIT, ROW])
+    assert sunk.rows == {"train": rows.height, "valid": 0, "test": 0}
+    return fitted, pl.read_parquet(sunk.files["train"])
 
 
 def split(dataset: Dataset, name: str) -> pl.DataFrame:
@@ -143,97 +188,75 @@ def test_the_command_runs_it_and_nothing_imports_torch(tmp_path: Path) -> None:
 class TestRefusals:
     """What NVTabular does other than it would be served is not written."""
 
-    def refused(self, rows: pl.DataFrame, features: list[dict[str, Any]], tmp_path: Path) -> str:
-        (tmp_path / "rows").mkdir()
-        label = [number % 2 for number in range(rows.height)]
-        rows.with_columns(label=pl.Series(label)).write_parquet(tmp_path / "rows" / "a.parquet")
+    def refused(self, engine: NvtabularEngine, node: Any, rows: pl.DataFrame, out: Path) -> str:
         with pytest.raises(UserError) as caught:
-            prepared(tmp_path / "out", tmp_path / "rows", "nvtabular", features)
+            run(engine, node, rows, out)
         assert "\n" not in str(caught.value)
+        assert list(out.rglob("*.parquet")) == []
         return str(caught.value)
 
-    def test_hashes_that_depend_on_the_row(self, tmp_path: Path) -> None:
+    def test_hashes_that_depend_on_the_row(self, engine: NvtabularEngine, tmp_path: Path) -> None:
         rows = pl.DataFrame({"city": ["Oslo", "Rome"] * 50})
-        told = self.refused(rows, [{"columns": ["city"], "ops": [{"hash_bucket": {"num_buckets": 10}}]}], tmp_path)
+        told = self.refused(engine, ["city"] >> HashBucket(10), rows, tmp_path)
         assert "feature city" in told
         assert "hash_bucket" in told
         assert "other values than would be served" in told
 
-    def test_a_constant_column_in_normalize_min_max(self, tmp_path: Path) -> None:
-        rows = pl.DataFrame({"x": [3.0] * 100})
-        told = self.refused(rows, [{"columns": ["x"], "ops": ["normalize_min_max"]}], tmp_path)
+    def test_a_constant_column_in_normalize_min_max(self, engine: NvtabularEngine, tmp_path: Path) -> None:
+        told = self.refused(engine, ["x"] >> NormalizeMinMax(), pl.DataFrame({"x": [3.0] * 100}), tmp_path)
         assert "feature x" in told
         assert "0.5 there, 0.0 when served" in told
 
-    def test_an_operator_that_it_lacks(self, tmp_path: Path) -> None:
-        rows = pl.DataFrame({"x": [3.0, 4.0] * 50})
-        features = [{"columns": ["x"], "ops": [{"expression": {"formula": "x + 1", "name": "y"}}]}]
-        assert "NVTabular has no operator for formulas" in self.refused(rows, features, tmp_path)
+    def test_padding_that_it_leaves_out(self, engine: NvtabularEngine, tmp_path: Path) -> None:
+        told = self.refused(engine, ["l"] >> Categorify() >> ListSlice(3, pad=True), DRAWN, tmp_path)
+        assert "feature l" in told
+        assert "list_slice" in told
 
-    def test_large_integers_beside_nulls(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("operator", [JoinGroupby(), TargetEncoding("i")], ids=lambda operator: operator.kind)
+    def test_statistics_that_cannot_be_taken_over(self, engine: NvtabularEngine, operator: Any, tmp_path: Path) -> None:
+        told = self.refused(engine, ["a"] >> operator, DRAWN, tmp_path)
+        assert f"what NVTabular learns for {operator.kind} can't be taken over" in told
+
+    def test_large_integers_beside_nulls(self, engine: NvtabularEngine, tmp_path: Path) -> None:
         rows = pl.DataFrame({"id": [2**60 + number % 3 if number % 5 else None for number in range(100)]})
-        told = self.refused(rows, [{"columns": ["id"], "ops": ["categorify"]}], tmp_path)
+        told = self.refused(engine, ["id"] >> Categorify(), rows, tmp_path)
         assert "column id" in told
         assert "2^53" in told
 
-    def test_its_own_failures_are_one_line(self, tmp_path: Path) -> None:
+    def test_its_own_failures_are_one_line_and_it_goes_on(self, engine: NvtabularEngine, tmp_path: Path) -> None:
         """Its Categorify takes the first value of each part that it reads, and falls over where there is none."""
-        rows = pl.DataFrame({"c": [None] * 99 + ["a"], "n": range(100)})
-        told = self.refused(rows, [{"columns": ["c"], "ops": ["categorify"]}], tmp_path)
-        assert "NVTabular failed in its" in told
-        assert "categorical encode column c" in told
+        fitted = engine.fit(Workflow(["c"] >> Categorify()), pl.LazyFrame({"c": ["a", "b"]}))
+        rows = pl.LazyFrame({"c": [None] * 9, ROW: range(9), SPLIT: [0] * 9}, schema_overrides={"c": pl.String})
+        with pytest.raises(UserError, match="NVTabular failed in its transform: .*categorical encode column c"):
+            engine.write(fitted, rows, tmp_path, keep=[SPLIT, ROW])
+        run(engine, ["c"] >> Categorify(), pl.DataFrame({"c": ["a", "b"]}), tmp_path)
 
 
-def test_large_integers_stay_exact(tmp_path: Path) -> None:
-    (tmp_path / "rows").mkdir()
+def test_large_integers_stay_exact(engine: NvtabularEngine, tmp_path: Path) -> None:
     values = [2**60 + number % 3 for number in range(100)]
-    frame = pl.DataFrame({"id": values, "label": [number % 2 for number in range(100)]})
-    frame.write_parquet(tmp_path / "rows" / "a.parquet")
-    features = [{"columns": ["id"], "ops": ["categorify"]}]
-    dataset = prepared(tmp_path / "out", tmp_path / "rows", "nvtabular", features)
-    (state,) = Fitted.load(dataset.workflow_dir).steps[0].state.by_column.values()
-    assert set(state["value"]) == set(values)
+    fitted, _ = run(engine, ["id"] >> Categorify(), pl.DataFrame({"id": values}), tmp_path)
+    assert set(fitted.steps[0].state.by_column["id"]["value"]) == set(values)
 
 
-def test_in_python_a_graph_with_shared_and_renamed_columns(tmp_path: Path) -> None:
+def test_a_graph_with_shared_and_renamed_columns(engine: NvtabularEngine, tmp_path: Path) -> None:
     """One column on three ways, and one node read twice."""
-    from etl.ops import Clip, LogOp, Rename
-
-    frame = pl.DataFrame({"x": [1.0, None, 3.0, 8.0, 2.0, 2.0], "c": ["a", "b", "a", None, "c", "a"]})
+    rows = pl.DataFrame({"x": [1.0, None, 3.0, 8.0, 2.0, 2.0], "c": ["a", "b", "a", None, "c", "a"]})
     filled = ["x"] >> FillMedian()
     scaled = filled >> Normalize()
     logged = filled >> Clip(min=2) >> LogOp() >> Rename(postfix="_log")
-    ids = ["c"] >> Categorify()
-    workflow = Workflow(scaled + logged + ids + (["c"] >> Categorify(freq_threshold=2) >> Rename(postfix="_often")))
-    with NvtabularEngine() as engine:
-        fitted = engine.fit(workflow, frame.lazy())
-        rows = frame.with_row_index(ROW).with_columns(__split__=pl.lit(0, pl.Int8)).lazy()
-        (tmp_path / "out").mkdir()
-        sunk = engine.write(fitted, rows, tmp_path / "out", keep=["__split__", ROW])
-    assert sunk.rows == {"train": 6, "valid": 0, "test": 0}
-    made = pl.read_parquet(sunk.files["train"])
-    assert_frame_equal(
-        made, workflow.fit(frame).transform(frame).collect().select(made.columns), rel_tol=1e-5, abs_tol=1e-6
-    )
+    ids = (["c"] >> Categorify()) + (["c"] >> Categorify(freq_threshold=2) >> Rename(postfix="_often"))
+    node = scaled + logged + ids
+    _, made = run(engine, node, rows, tmp_path)
+    ours = Workflow(node).fit(rows).transform(rows).collect()
+    assert_frame_equal(made, ours.select(made.columns), rel_tol=1e-5, abs_tol=1e-6)
 
 
-def test_the_engine_runs_no_plans_and_no_fit_of_another(tmp_path: Path) -> None:
+def test_the_engine_runs_no_plans_and_no_fit_of_another(engine: NvtabularEngine, tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": [1.0, 2.0]})
-    with NvtabularEngine() as engine:
-        with pytest.raises(UserError, match="can't run a Polars plan"):
-            engine.collect([frame.lazy()])
-        with pytest.raises(UserError, match="only run what it fitted last"):
-            engine.write(Workflow(["x"] >> Normalize()).fit(frame), frame.lazy(), tmp_path, keep=[])
-
-
-DRAWN = pl.DataFrame(
-    {
-        "a": [None if n % 7 == 0 else "xyzzy"[n % 5] for n in range(600)],
-        "b": [None if n % 11 == 0 else "qxwzr"[(n * n) % 5] for n in range(600)],
-        "i": [None if n % 13 == 0 else (n * 7) % 17 for n in range(600)],
-        "l": [[(n * k) % 6 for k in range(1 + n % 3)] for n in range(600)],
-    }
-)
+    with pytest.raises(UserError, match="can't run a Polars plan"):
+        engine.collect([frame.lazy()])
+    with pytest.raises(UserError, match="only run what it fitted last"):
+        engine.write(Workflow(["x"] >> Normalize()).fit(frame), frame.lazy(), tmp_path, keep=[])
 
 
 @pytest.mark.parametrize(
@@ -250,16 +273,42 @@ DRAWN = pl.DataFrame(
     ],
     ids=repr,
 )
-def test_vocabularies_of_every_kind_are_taken_over(columns: Any, operator: Categorify, tmp_path: Path) -> None:
-    """The engine itself refuses to write what its taken-over workflow would not give."""
-    rows = DRAWN.with_row_index(ROW).with_columns(__split__=pl.lit(0, pl.Int8)).lazy()
-    with NvtabularEngine() as engine:
-        fitted = engine.fit(Workflow(columns >> operator), DRAWN.lazy())
-        sunk = engine.write(fitted, rows, tmp_path, keep=["__split__", ROW])
-    made = pl.read_parquet(sunk.files["train"])
+def test_vocabularies_of_every_kind_are_taken_over(
+    engine: NvtabularEngine, columns: Any, operator: Categorify, tmp_path: Path
+) -> None:
+    fitted, made = run(engine, columns >> operator, DRAWN, tmp_path)
     assert_frame_equal(made, fitted.transform(DRAWN).collect())
     ours = Workflow(columns >> operator).fit(DRAWN)
     assert [column.cardinality for column in fitted.schema] == [column.cardinality for column in ours.schema]
     for name, table in ours.steps[0].state.by_column.items():
         # Which of several values with one count max_size leaves out is a matter of ties.
         assert fitted.steps[0].state.by_column[name]["count"].to_list() == table["count"].to_list()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ["l"] >> ValueCount() >> Categorify(),
+        ["l"] >> ListSlice(2) >> Categorify(),
+        ["l"] >> Categorify() >> ListSlice(-2),
+        ["a", "b"] >> FillMissing("none") >> Categorify(),
+        ["a", "i"] >> Categorify() >> DropLowCardinality(8),
+        ["a"] >> Categorify() >> ReduceDtypeSize(),
+        ["i"] >> FillMedian() >> Normalize() >> AddMetadata(tags=["user"]),
+        ["i"] >> FillMissing(0) >> NormalizeMinMax() >> Bucketize([0.2, 0.5]),
+    ],
+)
+def test_chains_of_operators(engine: NvtabularEngine, node: Any, tmp_path: Path) -> None:
+    rows = DRAWN.with_row_index(ROW).with_columns((pl.col(ROW) % 3).cast(pl.Int8).alias(SPLIT)).lazy()
+    training = pl.col(SPLIT) == 0
+    fitted = engine.fit(Workflow(node), rows, only=training)
+    sunk = engine.write(fitted, rows, tmp_path, keep=[SPLIT, ROW], training=training)
+    ours = Workflow(node).fit(rows, only=training)
+    assert fitted.schema == ours.schema
+    assert sunk.rows == {"train": 200, "valid": 200, "test": 200}
+    for number, name in enumerate(SPLITS):
+        made = pl.read_parquet(sunk.files[name])
+        wanted = ours.transform(rows.filter(pl.col(SPLIT) == number)).collect()
+        if "Categorify" not in repr(node):
+            assert_frame_equal(made, wanted, rel_tol=1e-5, abs_tol=1e-6)
+        assert made.schema == wanted.schema

@@ -15,7 +15,19 @@ from etl.engines.nvtabular import NvtabularEngine
 from etl.nvtabular import process as module
 from etl.nvtabular.described import describe
 from etl.nvtabular.process import PYTHON, Process, interpreter
-from etl.ops import Categorify, Clip, FillMedian, Formula, LambdaOp, LogOp, Normalize, Rename
+from etl.ops import (
+    Categorify,
+    Clip,
+    DifferenceLag,
+    Dropna,
+    FillMedian,
+    Filter,
+    Formula,
+    LambdaOp,
+    LogOp,
+    Normalize,
+    Rename,
+)
 
 # Answers like the worker: hello, then what its argument says for each request.
 FAKE = """#!{python}
@@ -122,7 +134,10 @@ def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
     [
         (["x", "y"] >> Formula("x + y", "z"), "no operator for formulas"),
         (["x"] >> LambdaOp(lambda x: x + 1), "Python"),
-        ((["x"] >> Clip(min=0)) + ["y"], "a column without an operator"),
+        ((["x"] >> Clip(min=0)) + ["y"], "no operator is applied"),
+        (["x"] >> Dropna(), "dropna can't be handed to NVTabular: it changes the rows"),
+        (["x"] >> DifferenceLag("c"), "looks at earlier rows"),
+        (["c"] >> Filter(lambda frame: frame["c"] == "a"), "changes the rows"),
     ],
 )
 def test_what_cannot_be_described_is_named(node, words: str, tmp_path: Path) -> None:
