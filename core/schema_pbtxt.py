@@ -78,11 +78,10 @@ def from_text(text: str, source: str) -> Schema:
 def _feature(column: Column) -> Message:
     kind = _TYPES.get(column.dtype.value.rstrip("0123456789"), "INT")
     feature: Message = {"name": [column.name], "type": [Word(kind)]}
-    lengths = column.properties.get("value_count", {})
-    if column.is_list and lengths.get("min") and lengths.get("min") == lengths.get("max"):
-        feature["shape"] = [{"dim": [{"size": [lengths["min"]]}]}]
-    elif column.is_list:
-        feature["value_count"] = [{"min": [lengths.get("min", 0)], "max": [lengths.get("max", 0)]}]
+    if column.is_list:
+        # Merlin writes lists of one length in the same way; 0 is not known.
+        lengths = column.properties.get("value_count", {})
+        feature["value_count"] = [{"min": [lengths.get("min") or 0], "max": [lengths.get("max") or 0]}]
     domain = _domain(column)
     if domain and kind in _DOMAINS:
         feature[_DOMAINS[kind]] = [domain]
@@ -151,7 +150,9 @@ def _extra_metadata(annotation: Message) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     for metadata in annotation.get("extra_metadata", []):
         extra |= _plain_struct(metadata.get(STRUCT, [{}])[0])
-    extra.pop("is_ragged", None)
+    # Both are told by what else is known of the column.
+    for name in ("is_ragged", "_dims"):
+        extra.pop(name, None)
     return extra
 
 
@@ -175,6 +176,8 @@ def _tags(words: list[str]) -> tuple[frozenset[Tag], list[str]]:
 def _lengths(feature: Message) -> dict[str, int] | None:
     if "value_count" in feature:
         lengths = {key: int(values[0]) for key, values in feature["value_count"][0].items()}
+        if not lengths.get("max"):
+            lengths.pop("max", None)
         return lengths if any(lengths.values()) else {}
     sizes = [int(dim["size"][0]) for dim in feature.get("shape", [{}])[0].get("dim", [])]
     return {"min": sizes[-1], "max": sizes[-1]} if sizes else None

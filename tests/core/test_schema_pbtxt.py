@@ -55,6 +55,7 @@ feature {
   annotation {
     tag: "list"
     tag: "categorical"
+    tag: "embedding"
     extra_metadata {
       [type.googleapis.com/google.protobuf.Struct] {
         fields { key: "dtype_item_size" value { number_value: 32.0 } }
@@ -82,7 +83,8 @@ def test_reads_what_merlin_wrote() -> None:
     assert (genres.dtype, genres.cardinality) == (DType.INT32, 19)
     assert genres.properties["domain"] == {"name": "genre_vocabulary"}
     assert genres.properties["value_count"] == {"min": 0, "max": 4}
-    assert genres.properties["merlin_tags"] == ["list"]
+    assert genres.tags == {Tag.LIST, Tag.CATEGORICAL}
+    assert genres.properties["merlin_tags"] == ["embedding"]
     assert age.properties["domain"] == {"min": 1.5, "max": 100.0}
     assert age.tags == {Tag.CONTINUOUS, Tag.USER}
     assert click.tags == {Tag.BINARY, Tag.TARGET}
