@@ -186,10 +186,10 @@ class FillMedian(Fill[Medians]):
         return Statistics({name: x.median() for name, x in values.items()}, sketches)
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Medians:
-        """Read the medians; the middle of minus and plus infinity is none."""
+        """Read the medians."""
         names = [column.name for column in columns if collected.scalars[column.name] is not None]
         sketches = {name: collected.tables[name].sort("low") for name in names}
-        return Medians({name: _finite(float(collected.scalars[name]), name) for name in names}, sketches)
+        return Medians({name: float(collected.scalars[name]) for name in names}, sketches)
 
     def merge(self, old: Medians, new: Medians, columns: Sequence[Column]) -> Medians:
         """The median of both as their sketches tell it: within 1/256 of its value (`etl.ops.sketch`)."""
@@ -198,8 +198,15 @@ class FillMedian(Fill[Medians]):
             if name not in old.sketches:
                 raise not_to_be_continued(name)
             sketches[name] = sketch.merge(old.sketches[name], new.sketches[name])
-            medians[name] = _finite(sketch.median(sketches[name]), name)
+            medians[name] = sketch.median(sketches[name])
         return Medians(medians, sketches)
+
+    def settle(self, state: Medians) -> Medians:
+        """Refuse an infinite median: of some rows alone it may be one that all rows together don't have."""
+        for name, median in state.median.items():
+            if not math.isfinite(median):
+                raise UserError("the median is infinite", where=f"column {name}", cure="put clip before")
+        return state
 
     def filled(self, column: Column) -> Column:
         """See `Fill`."""
@@ -213,9 +220,3 @@ class FillMedian(Fill[Medians]):
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.FillMedian`."""
         return nvtabular_ops().FillMedian(add_binary_cols=self.add_binary_cols)
-
-
-def _finite(median: float, name: str) -> float:
-    if not math.isfinite(median):
-        raise UserError("the median is infinite", where=f"column {name}", cure="put clip before")
-    return median

@@ -100,7 +100,7 @@ class Normalize(Elementwise[Moments]):
                 raise not_to_be_continued(name)
             mean[name], std[name] = _merged(*((one.count[name], one.mean[name], one.std[name]) for one in (old, new)))
             count[name] += new.count[name]
-            if not (math.isfinite(std[name]) and math.isfinite(mean[name])):
+            if not math.isfinite(std[name]):
                 raise too_wide(column, self.kind)
         return Moments(mean, std, count)
 
@@ -232,6 +232,8 @@ def _merged(old: tuple[int, float, float], new: tuple[int, float, float]) -> tup
     between = mean_m - mean
     shares = ((n - 1) / (n + m - 1), (m - 1) / (n + m - 1), n / (n + m) * (m / (n + m - 1)))
     spread = math.hypot(*(math.sqrt(share) * part for share, part in zip(shares, (std, std_m, between), strict=True)))
+    if not math.isfinite(spread):
+        return mean, spread
     return round_to(mean + between * (m / (n + m)), spread), round_to(spread, spread)
 
 

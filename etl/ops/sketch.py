@@ -17,7 +17,7 @@ BITS = 9
 ERROR = 2.0 ** (1 - BITS)
 """The quantile that a sketch tells is wrong by at most this share of its value."""
 LARGEST = 2.0**900
-"""Values beyond share one bin: the arithmetic below would overflow."""
+"""Values beyond share one bin, which ERROR doesn't hold for: the arithmetic below would overflow."""
 _SPLITTER = 2.0 ** (53 - BITS) + 1
 _BIN, _COUNT, _LOW, _HIGH = "bin", "count", "low", "high"
 COLUMNS = (_LOW, _HIGH, _COUNT)

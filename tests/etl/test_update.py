@@ -1,0 +1,367 @@
+"""Updates against answers known by construction: growing vocabularies, medians, moments, and what was seen."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.dataset import TIME
+from core.errors import UserError
+from core.files import hash_tree
+from core.schema import DType
+from etl import Fitted, Workflow
+from etl.ops import Categorify, FillMedian, LogOp, Normalize, NormalizeMinMax, sketch
+from etl.ops.fill import Medians
+from etl.ops.normalize import Moments, round_to
+from etl.updates import require_same
+from tests.contract.operators import GpuLikeEngine
+from tests.contract.updates import states
+
+from .conftest import Desk
+
+
+def words(text: str) -> pl.DataFrame:
+    """One row a letter; `_` is null."""
+    return pl.DataFrame({"x": [None if letter == "_" else letter for letter in text]}, schema={"x": pl.String})
+
+
+def numbers(values: Sequence[float | None]) -> pl.DataFrame:
+    return pl.DataFrame({"x": values}, schema={"x": pl.Float64})
+
+
+def ids(fitted: Fitted, text: str) -> list[int]:
+    return fitted.transform(words(text)).collect()["x"].to_list()
+
+
+def values(fitted: Fitted, given: Sequence[float | None]) -> list[float]:
+    return fitted.transform(numbers(given)).collect()["x"].to_list()
+
+
+class TestVocabularies:
+    def test_known_values_keep_their_ids_and_new_ones_follow_by_count_and_value(self):
+        first = Workflow(["x"] >> Categorify()).fit(words("bbba_"))
+        second = first.update(words("zzyyyaaaaxx_"))
+        assert ids(first, "bazyx_") == [3, 4, 2, 2, 2, 1]
+        # a is the most frequent now, and keeps its id; then y, and x before z.
+        assert ids(second, "bayxz_q") == [3, 4, 5, 6, 7, 1, 2]
+        assert second.schema["x"].cardinality == 8
+        assert second.steps[0].state.by_column["x"]["count"].to_list() == [3, 5, 3, 2, 2]
+
+    def test_rare_values_wait_until_they_are_seen_often_enough(self):
+        day = Workflow(["x"] >> Categorify(freq_threshold=3)).fit(words("aaabbc"))
+        assert ids(day, "abcd") == [3, 2, 2, 2]
+        day = day.update(words("bcdd"))
+        assert ids(day, "abcd") == [3, 4, 2, 2]
+        day = day.update(words("dc"))
+        assert ids(day, "abcd") == [3, 4, 5, 6]
+        assert not day.steps[0].state.rare
+
+    def test_nothing_waits_without_a_threshold_or_room(self):
+        plain = Workflow(["x"] >> Categorify()).fit(words("aabc"))
+        assert not plain.steps[0].state.rare
+        full = Workflow(["x"] >> Categorify(freq_threshold=2, max_size=4)).fit(words("aaabbc"))
+        assert not full.steps[0].state.rare, "a full vocabulary takes no value any more"
+        assert list(full.steps[0].state.tables()) == ["ids:x"]
+
+    def test_a_full_vocabulary_keeps_newcomers_out_and_says_so(self, caplog):
+        first = Workflow(["x"] >> Categorify(max_size=6)).fit(words("aab"))
+        with caplog.at_level(logging.WARNING, "gyrfalcon"):
+            second = first.update(words("ccccdddeebb"))
+        assert ids(second, "abcde") == [3, 4, 5, 2, 2]
+        assert second.schema["x"].cardinality == 6
+        assert "column x: 2 new values get no id" in caplog.text
+        assert second.steps[0].state.by_column["x"]["count"].to_list() == [2, 3, 4], "counts go on"
+        assert ids(second.update(words("ddddddddd")), "abcde") == [3, 4, 5, 2, 2]
+
+    def test_new_rows_beyond_the_limit_still_count_for_known_values(self):
+        """The fit of the new rows alone would have no room for `a`."""
+        first = Workflow(["x"] >> Categorify(max_size=4)).fit(words("a"))
+        assert first.update(words("cccbba")).steps[0].state.by_column["x"].rows() == [("a", 2)]
+
+    def test_saved_in_between(self, tmp_path):
+        day = Workflow(["x"] >> Categorify(freq_threshold=2)).fit(words("aabc"))
+        day.save(tmp_path / "monday")
+        loaded = Fitted.load(tmp_path / "monday").update(words("cbd"))
+        assert ids(loaded, "abcd") == [3, 4, 5, 2]
+        assert states(loaded) == states(day.update(words("cbd")))
+        assert [one.rows for one in loaded.seen] == [4, 3]
+
+
+FLOATS = st.floats(-1e270, 1e270) | st.floats(-9, 9) | st.integers(-9, 9).map(float) | st.floats(0.5, 2)
+
+
+class TestMedians:
+    def test_exact_where_values_repeat(self):
+        fitted = Workflow(["x"] >> FillMedian()).fit(numbers([1, 2, None])).update(numbers([7, 7, 7, 100]))
+        assert values(fitted, [None]) == [7.0]
+
+    @given(st.lists(FLOATS, min_size=1, max_size=200), st.lists(FLOATS, min_size=1, max_size=200))
+    @settings(max_examples=60, deadline=None)
+    def test_within_the_stated_error_of_the_exact_median(self, first, second):
+        fitted = Workflow(["x"] >> FillMedian()).fit(numbers(first))
+        assert fitted.steps[0].state.median["x"] == pytest.approx(statistics.median(first))
+        found = fitted.update(numbers(second)).steps[0].state.median["x"]
+        both = sorted([*first, *second])
+        low, high = both[(len(both) - 1) // 2], both[len(both) // 2]
+        error = sketch.ERROR * max(abs(low), abs(high))
+        assert low - error <= found <= high + error
+
+    def test_a_large_column_is_within_the_stated_error(self):
+        spread = [math.exp(math.sin(n) * 5) for n in range(20_000)]
+        fitted = Workflow(["x"] >> FillMedian()).fit(numbers(spread[:5000])).update(numbers(spread[5000:]))
+        exact = statistics.median(spread)
+        assert fitted.steps[0].state.median["x"] == pytest.approx(exact, rel=sketch.ERROR)
+        assert fitted.steps[0].state.sketches["x"].height < 5000
+
+    @given(st.lists(FLOATS, min_size=2, max_size=60), st.data())
+    @settings(max_examples=60, deadline=None)
+    def test_sketches_of_parts_are_the_sketch_of_the_whole(self, drawn, data):
+        cut = data.draw(st.integers(1, len(drawn) - 1))
+        whole, left, right = (
+            sketch.sketch(numbers(part).lazy(), pl.col("x")).collect().sort("low")
+            for part in (drawn, drawn[:cut], drawn[cut:])
+        )
+        assert sketch.merge(left, right).equals(whole)
+        assert sketch.merge(right, left).equals(whole)
+
+    @given(FLOATS)
+    def test_bins_are_as_narrow_as_stated(self, x):
+        edge = numbers([x, x * (1 + 2 * sketch.ERROR), x * (1 + 1e-9)])
+        bins = sketch.sketch(edge.lazy(), pl.col("x")).collect()
+        for low, high, _ in bins.rows():
+            assert high - low <= sketch.ERROR * max(abs(low), abs(high))
+
+    def test_infinite_values_are_counted_and_an_infinite_median_is_told(self):
+        fitted = Workflow(["x"] >> FillMedian()).fit(numbers([1, 2, math.inf])).update(numbers([3, -math.inf]))
+        assert values(fitted, [None]) == [2.0]
+        with pytest.raises(UserError, match="column x: the median is infinite"):
+            fitted.update(numbers([math.inf] * 9))
+
+
+class TestMoments:
+    def test_mean_and_deviation_of_all_rows(self):
+        rows = [float(n % 7) + n / 100 for n in range(100)]
+        fitted = Workflow(["x"] >> Normalize()).fit(numbers(rows[:10]))
+        for start in range(10, 100, 30):
+            fitted = fitted.update(numbers(rows[start : start + 30]))
+        state = fitted.steps[0].state
+        assert state.count["x"] == 100
+        assert state.mean["x"] == pytest.approx(statistics.mean(rows), abs=3e-8 * statistics.stdev(rows))
+        assert state.std["x"] == pytest.approx(statistics.stdev(rows), rel=1e-7)
+
+    def test_far_from_zero(self):
+        """The textbook formula would lose every digit here."""
+        rows = [1e9 + n % 3 for n in range(30)]
+        state = Workflow(["x"] >> Normalize()).fit(numbers(rows[:15])).update(numbers(rows[15:])).steps[0].state
+        assert state.std["x"] == pytest.approx(statistics.stdev(rows), rel=1e-6)
+
+    def test_constant_columns_stay_constant_or_stop_being_so(self):
+        fitted = Workflow(["x"] >> Normalize()).fit(numbers([5, 5]))
+        assert values(fitted.update(numbers([5, None])), [5, 6]) == [0.0, 1.0]
+        assert values(fitted.update(numbers([7, 7])), [6]) == [0.0]
+
+    def test_a_spread_that_overflows_is_told(self):
+        fitted = Workflow(["x"] >> Normalize()).fit(numbers([1.7e308]))
+        with pytest.raises(UserError, match="column x: the values lie too far apart for normalize"):
+            fitted.update(numbers([-1.7e308]))
+        fitted = Workflow(["x"] >> NormalizeMinMax()).fit(numbers([1.7e308]))
+        with pytest.raises(UserError, match="column x: the values lie too far apart for normalize_min_max"):
+            fitted.update(numbers([-1.7e308]))
+
+    def test_extremes_widen(self):
+        fitted = (
+            Workflow(["x"] >> NormalizeMinMax()).fit(numbers([2, 4])).update(numbers([None, 0])).update(numbers([8]))
+        )
+        assert values(fitted, [0, 4, 8, 16]) == [0.0, 0.5, 1.0, 2.0]
+
+    def test_rounding_is_kept(self):
+        state = Workflow(["x"] >> Normalize()).fit(numbers([1, 2, 4])).update(numbers([1 / 3, 9])).steps[0].state
+        assert state.mean["x"] == round_to(state.mean["x"], state.std["x"])
+        assert state.std["x"] == round_to(state.std["x"], state.std["x"])
+
+
+class TestWorkflows:
+    def test_an_operator_behind_another_learns_from_what_that_one_gives_now(self):
+        """Documented: what was learned of earlier rows stays as it was then."""
+        chain = ["x"] >> FillMedian() >> Normalize()
+        fitted = Workflow(chain).fit(numbers([1, 1, None])).update(numbers([3, 3, 3, 3, None]))
+        medians, moments = (step.state for step in fitted.steps)
+        assert medians.median["x"] == 3.0
+        # Ones where the first median stood in, then threes, the new median among them.
+        assert moments.mean["x"] == pytest.approx((3 * 1 + 5 * 3) / 8, abs=1e-7)
+
+    def test_an_update_takes_as_many_passes_as_a_fit_and_gives_the_same_on_a_gpu_like_engine(self):
+        node = (["x"] >> FillMedian() >> LogOp() >> Normalize()) + (["y"] >> Categorify(freq_threshold=2))
+        rows = pl.DataFrame({"x": [1.0, None, 3.0, 9.0], "y": ["a", "b", "b", "a"]})
+        more = pl.DataFrame({"x": [None, 5.0, 7.0], "y": ["c", None, "c"]})
+        fitted = Workflow(node).fit(rows)
+        assert states(fitted.update(more, GpuLikeEngine())) == states(fitted.update(more))
+
+    def test_only_some_of_the_rows(self):
+        rows = pl.DataFrame({"x": ["a", "b", "b", "c"], "new": [False, True, True, False]})
+        fitted = Workflow(["x"] >> Categorify()).fit(words("a")).update(rows, only=pl.col("new"))
+        assert ids(fitted, "abc") == [3, 4, 2]
+        assert [one.rows for one in fitted.seen] == [1, 2]
+
+    def test_a_fit_of_no_rows_is_still_refused(self):
+        with pytest.raises(UserError, match="no rows to fit on"):
+            Workflow(["x"] >> Categorify()).fit(words(""))
+
+    def test_what_nvtabular_did_not_tell_is_named(self):
+        fitted = Workflow(["x"] >> Normalize()).fit(numbers([1, 2]))
+        foreign = Moments(fitted.steps[0].state.mean, fitted.steps[0].state.std)
+        for operator, old in ((Normalize(), foreign), (FillMedian(), Medians({"x": 1.0}))):
+            new = Workflow(["x"] >> operator).fit(numbers([1, 2]))
+            with pytest.raises(UserError, match="column x: this was taken over from NVTabular"):
+                operator.merge(old, new.steps[0].state, new.steps[0].columns)
+
+
+class TestTypes:
+    def test_types_widen(self):
+        small = pl.DataFrame({"n": [1, 2], "x": [1.0, 2.0]}, schema={"n": pl.Int8, "x": pl.Float32})
+        large = pl.DataFrame({"n": [2**40, 2], "x": [1e200, 2.0]}, schema={"n": pl.Int64, "x": pl.Float64})
+        fitted = Workflow((["n"] >> Categorify()) + (["x"] >> NormalizeMinMax())).fit(small)
+        updated = fitted.update(large)
+        assert [column.dtype for column in updated.input_schema] == [DType.INT64, DType.FLOAT64]
+        assert updated.transform(large).collect()["n"].to_list() == [5, 4]
+        narrow = updated.update(small)
+        assert [column.dtype for column in narrow.input_schema] == [DType.INT64, DType.FLOAT64], "it never narrows"
+        assert [column.dtype for column in fitted.input_schema] == [DType.INT8, DType.FLOAT32]
+
+    def test_other_types_are_named(self):
+        fitted = Workflow(["x"] >> Categorify()).fit(words("a"))
+        with pytest.raises(UserError, match="column x: the column was fitted as string and is int64 now"):
+            fitted.update(pl.DataFrame({"x": [1]}))
+        with pytest.raises(UserError, match="column x: the data have no such column"):
+            fitted.update(pl.DataFrame({"y": [1]}))
+
+
+class TestSeen:
+    def test_rows_labels_and_times(self):
+        rows = words("ab").with_columns(pl.Series(TIME, [7, 5]))
+        fitted = Workflow(["x"] >> Categorify()).fit(rows, label="monday").update(words("c"))
+        first, second = fitted.seen
+        assert (first.rows, first.label, first.first, first.last) == (2, "monday", 5, 7)
+        assert (second.rows, second.label, second.first, second.last) == (1, "", None, None)
+
+    def test_the_same_rows_given_twice_are_told(self, caplog):
+        workflow = Workflow((["x"] >> Categorify()) + (["n"] >> FillMedian() >> Normalize()))
+        monday = words("abbc_").with_columns(n=pl.Series([1.0, 2.0, None, 4.0, 9.0]))
+        tuesday = monday.with_columns(n=pl.Series([1.0, 2.0, None, 4.0, 8.0]))
+        fitted = workflow.fit(monday, label="monday").update(tuesday, label="tuesday")
+        assert not caplog.records
+        with caplog.at_level(logging.WARNING, "gyrfalcon"):
+            again = fitted.update(monday.sample(fraction=1.0, shuffle=True, seed=1), label="wednesday")
+        assert "5 rows (wednesday) were seen before, as 5 rows (monday)" in caplog.text
+        assert again.seen[0].fingerprint == again.seen[2].fingerprint != again.seen[1].fingerprint
+
+    def test_it_is_saved(self, tmp_path):
+        fitted = Workflow(["x"] >> Categorify()).fit(words("ab"), label="monday").update(words("c"), label="é")
+        fitted.save(tmp_path / "workflow")
+        assert Fitted.load(tmp_path / "workflow").seen == fitted.seen
+        told = json.loads((tmp_path / "workflow" / "workflow.json").read_text())["seen"]
+        assert [one["label"] for one in told] == ["monday", "é"]
+        assert set(told[0]) == {"rows", "label", "first", "last", "fingerprint"}
+
+
+class TestSameFeatures:
+    """`Workflow.update` goes on only from the same features, and names the first difference."""
+
+    EARLIER = (["x"] >> Categorify(freq_threshold=2)) + (["n"] >> LogOp() >> Normalize())
+    ROWS = pl.DataFrame({"x": ["a", "a"], "n": [1.0, 2.0], "m": [1.0, 2.0]})
+
+    @pytest.mark.parametrize(
+        ("node", "told"),
+        [
+            ((["x"] >> Categorify()) + (["n"] >> LogOp() >> Normalize()), "freq_threshold 0, where it was 2"),
+            (EARLIER + (["m"] >> LogOp()), "m is new"),
+            (["x"] >> Categorify(freq_threshold=2), "n is gone"),
+            ((["x"] >> Categorify(freq_threshold=2)) + (["n"] >> LogOp() >> LogOp()), "n passes through log"),
+            ((["x"] >> Categorify(freq_threshold=2)) + (["n"] >> Normalize() >> LogOp()), "n passes through normalize"),
+            ((["n"] >> LogOp() >> Normalize()) + (["x"] >> Categorify(freq_threshold=2)), "passes through"),
+        ],
+    )
+    def test_a_difference_is_named(self, node, told):
+        fitted = Workflow(self.EARLIER).fit(self.ROWS)
+        with pytest.raises(UserError, match="not those of the earlier workflow") as caught:
+            Workflow(node).update(fitted, self.ROWS)
+        assert told in str(caught.value)
+        assert caught.value.cure
+
+    def test_the_same_features_go_on(self):
+        fitted = Workflow(self.EARLIER).fit(self.ROWS)
+        assert states(Workflow(self.EARLIER).update(fitted, self.ROWS)) == states(fitted.update(self.ROWS))
+        require_same(fitted.plan, Workflow(self.EARLIER).plan(self.ROWS.schema))
+
+
+# -- a data set from an earlier one
+
+
+def days(desk: Desk) -> tuple[str, str]:
+    """Two files of clicks: the second day brings a new city, b, and a new device that is seen once."""
+    monday = pl.DataFrame({"city": ["a", "a", "c"] * 20, "click": [0, 1] * 30, "stamp": range(60)})
+    tuesday = pl.DataFrame({"city": ["b", "c", "a", "b"] * 10, "click": [0, 1] * 20, "stamp": range(100, 140)})
+    return desk.write("monday.parquet", monday), desk.write("tuesday.parquet", tuesday)
+
+
+@pytest.fixture
+def week(tmp_path: Path) -> Desk:
+    """Monday's clicks, with the settings of a run."""
+    desk = Desk(tmp_path)
+    desk.sources = {"interactions": {"path": days(desk)[0]}, "roles": {"time": "stamp"}}
+    desk.spec = {
+        "engine": "cpu",
+        "target": {"column": "click"},
+        "split": {"by": "time", "valid": 0.1, "test": 0.1},
+        "features": [{"columns": ["city"], "ops": ["categorify"]}],
+    }
+    return desk
+
+
+def test_a_data_set_goes_on_from_an_earlier_one(week: Desk) -> None:
+    monday = week.prepare()
+    before = hash_tree(monday.path)
+    week.sources["interactions"] = {"path": str(week.path / "tuesday.parquet")}
+    week.spec["start_from"] = str(monday.path)
+    tuesday = week.prepare()
+    assert hash_tree(monday.path) == before, "what was gone on from stays as it is"
+    old, new = Fitted.load(monday.workflow_dir), Fitted.load(tuesday.workflow_dir)
+    rows = pl.DataFrame({"city": ["a", "c", "b"]})
+    assert old.transform(rows).collect()["city"].to_list() == [3, 4, 2]
+    assert new.transform(rows).collect()["city"].to_list() == [3, 4, 5]
+    assert tuesday.schema()["city"].cardinality == 6
+    told = tuesday.manifest()["learned"]
+    assert told["ids"] == {"city": [5, 6]}
+    assert [(one["rows"], one["first"], one["last"]) for one in told["seen"]] == [(48, 0, 47), (32, 100, 131)]
+    assert len(told["earlier"]) == 64
+    assert monday.manifest()["learned"]["ids"] == {"city": [0, 5]}
+    assert monday.manifest()["learned"]["earlier"] is None
+
+
+def test_the_same_twice_gives_the_same_bytes(week: Desk) -> None:
+    monday = week.prepare()
+    week.spec["start_from"] = str(monday.path / "workflow")
+    assert hash_tree(week.prepare().path) == hash_tree(week.prepare().path)
+
+
+def test_other_features_and_missing_workflows_are_named(week: Desk) -> None:
+    monday = week.prepare()
+    week.spec["start_from"] = str(monday.path)
+    week.spec["features"] = [{"columns": ["city"], "ops": [{"categorify": {"freq_threshold": 5}}]}]
+    with pytest.raises(UserError, match="categorify of city has freq_threshold 5, where it was 0"):
+        week.prepare()
+    week.spec["start_from"] = str(week.path / "nowhere")
+    with pytest.raises(UserError, match="no fitted workflow to start from"):
+        week.prepare()
+    week.spec["engine"] = "nvtabular"
+    with pytest.raises(ValueError, match="NVTabular can't go on from an earlier fit"):
+        week.prepare()
