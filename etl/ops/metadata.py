@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import polars as pl
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema
 
 from core.errors import UserError
 from core.schema import Column, Tag
@@ -24,7 +24,10 @@ def _listed(value: object) -> object:
     return tuple(sorted(str(getattr(one, "value", one)) for one in given))
 
 
-Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed)]
+# Schemas of their own: those of enums and of JsonValue are references, which the schema of a config can't hold.
+_WORDS = WithJsonSchema({"type": "array", "items": {"enum": [tag.value for tag in Tag]}})
+Properties = Annotated[dict[str, JsonValue], WithJsonSchema({"type": "object"})]
+Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed), _WORDS]
 
 
 class Described(Operator[State]):
@@ -93,7 +96,7 @@ class AddMetadata(Described):
     kind = "add_metadata"
 
     tags: Tags = ()
-    properties: dict[str, JsonValue] = Field(default_factory=dict)
+    properties: Properties = Field(default_factory=dict)
 
     @property
     def given_tags(self) -> tuple[Tag, ...]:
@@ -124,7 +127,7 @@ class AddProperties(Described):
 
     kind = "add_properties"
 
-    properties: dict[str, JsonValue]
+    properties: Properties
 
     @property
     def given_properties(self) -> Mapping[str, Any]:
