@@ -8,7 +8,7 @@ from typing import Any
 from core.dataset import SPLITS
 from pipeline.report.files import Run, read_object
 from pipeline.report.plots import overlay, value_chart
-from pipeline.report.profile import shifts
+from pipeline.report.profile import role_of, schema, shifts
 from pipeline.report.view import Figure
 
 SHOWN = 6
@@ -20,12 +20,13 @@ WORTH = 0.1
 
 
 def figures(run: Run) -> tuple[Figure, ...]:
-    """One drawing for each of the columns that lie farthest from the training rows."""
+    """One drawing for each of the columns that lie farthest from the training rows; the size of an id means nothing."""
     import polars as pl
 
     if not run.dataset.profile_file.exists():
         return ()
-    told = [row for row in pl.read_parquet(run.dataset.profile_file).to_dicts() if _farthest(row) >= WORTH]
+    known, rows = schema(run), pl.read_parquet(run.dataset.profile_file).to_dicts()
+    told = [row for row in rows if _farthest(row) >= WORTH and not role_of(row["name"], known).endswith("id")]
     told.sort(key=lambda row: (-_farthest(row), row["name"]))
     drawn = (_figure(row) for row in told[:SHOWN])
     return tuple(figure for figure in drawn if figure is not None)

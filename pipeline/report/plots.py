@@ -106,7 +106,7 @@ def overlay(
         y_label: Title of the y axis.
     """
     top = max((value for _, values in shares for value in values), default=1.0) or 1.0
-    frame = Frame(ticks(edges[0], edges[-1]), ticks(0.0, top))
+    frame = Frame(ticks(edges[0], edges[-1]), ticks(0.0, top), right=22)
     parts = list(frame.axes(x_label, y_label))
     for number, (_, values) in enumerate(shares, 1):
         steps = [(edges[0], 0.0)]
@@ -129,7 +129,7 @@ def value_chart(names: Sequence[str], shares: Sequence[tuple[str, Sequence[float
     thick, gap = 8, 7
     tall = thick * len(shares) + gap
     top = max((value for _, values in shares for value in values), default=1.0) or 1.0
-    frame = Frame(ticks(0.0, top, 4), (0.0, 1.0), height=tall * len(names) + 46, left=128, top=6, bottom=40)
+    frame = Frame(ticks(0.0, top, 4), (0.0, 1.0), height=tall * len(names) + 46, left=128, right=22, top=6, bottom=40)
     parts = list(frame.across("share of its rows"))
     for at, name in enumerate(names):
         y = frame.top + at * tall

@@ -32,8 +32,13 @@ def columns(run: Run) -> tuple[ProfileRow, ...]:
 
     if not run.dataset.profile_file.exists():
         return ()
-    known = run.dataset.raw_schema() if run.dataset.raw_schema_file.exists() else Schema()
+    known = schema(run)
     return tuple(_row(each, known) for each in pl.read_parquet(run.dataset.profile_file).to_dicts())
+
+
+def schema(run: Run) -> Schema:
+    """The raw columns, as far as the run knows them."""
+    return run.dataset.raw_schema() if run.dataset.raw_schema_file.exists() else Schema()
 
 
 def note(run: Run) -> str:
@@ -46,7 +51,7 @@ def _row(told: dict[str, Any], known: Schema) -> ProfileRow:
     rows = told["rows"]
     names = {"unseen_valid": "valid", "unseen_test": "test"}
     unseen = tuple(Share(name, told[key]) for key, name in names.items() if told.get(key) is not None)
-    role = _role(told["name"], known)
+    role = role_of(told["name"], known)
     nulls = told["nulls"] / rows if rows else 0.0
     plain = ProfileRow(told["name"], told["dtype"], role, rows, nulls, told["distinct"], unseen=unseen)
     row = replace(plain, shifts=shifts(told))
@@ -109,7 +114,8 @@ def moment(value: float) -> str:
     return short(value)
 
 
-def _role(name: str, known: Schema) -> str:
+def role_of(name: str, known: Schema) -> str:
+    """What a column means, in a word or two; "" where it means nothing in particular."""
     if name not in known:
         return ""
     return next((word for tag, word in ROLES.items() if tag in known[name].tags), "")

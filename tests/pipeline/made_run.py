@@ -88,7 +88,26 @@ def profile() -> pl.DataFrame:
             | {"top_counts": [], "unseen_valid": None, "unseen_test": None, **shared},
         ],
         infer_schema_length=None,
-    )
+    ).join(differences(), on="name", how="left", maintain_order="left")
+
+
+def differences() -> pl.DataFrame:
+    """How the splits differ: age moves far in the test split, genre a little, and the time says nothing of it."""
+    sizes = {"rows_train": 80, "rows_valid": 10, "rows_test": 10}
+    age = {"name": "age", "edges": [16.0, 30.0, 44.0, 58.0, 72.0], "js_test": 0.5, "ks_test": 0.6}
+    age |= {"psi_valid": 0.04, "js_valid": 0.1, "ks_valid": 0.09, "drifts_valid": False}
+    age |= {"psi_test": 1.75, "drifts_test": True}
+    age |= {"histogram_train": [1, 5, 7, 0], "histogram_valid": [0, 0, 1, 1], "histogram_test": [0, 0, 1, 1]}
+    genre = {"name": "genre", "psi_valid": 0.0, "psi_test": 0.12, "js_valid": 0.0, "js_test": 0.125}
+    genre |= {"top_train": [60, 20], "top_valid": [8, 2], "top_test": [7, 3]}
+    genre |= {"drifts_valid": False, "drifts_test": False}
+    return pl.DataFrame([age | sizes, genre | sizes], infer_schema_length=None)
+
+
+WARNINGS = (
+    {"kind": "alone", "column": "<i>", "told": "the column <i> alone tells the target (AUC 1.000)"},
+    {"kind": "drift", "column": "age", "told": "the column age drifts"},
+)
 
 
 def write_run(path: Path, *, without: tuple[str, ...] = (), **values) -> Path:
@@ -116,6 +135,7 @@ def _write_profile(etl: Path) -> None:
         Column("timestamp", DType.INT64, frozenset({Tag.TIME})),
     )
     Schema(columns).write(etl / "raw_schema.json")
+    write_json(etl / "manifest.json", {"warnings": list(WARNINGS)})
 
 
 def _write_entities(path: Path) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from core.errors import UserError
+from core.files import write_json
 from pipeline.report import write_report
 from tests.pipeline.made_run import TITLES, StandInRecommender, metrics, write_run
 
@@ -83,7 +84,7 @@ def test_the_outline_is_sound(tmp_path):
 
 def test_pictures_are_well_formed_and_named(tmp_path):
     pictures = re.findall(r"<svg class.*?</svg>", page(tmp_path), flags=re.DOTALL)
-    assert len(pictures) == 9  # four curves, three judgements, two histograms
+    assert len(pictures) == 11  # four curves, three judgements, two histograms, two columns by split
     for picture in pictures:
         root = ET.fromstring(picture)
         assert root.attrib["aria-label"] == root[0].text
@@ -141,6 +142,31 @@ def test_the_profile_tells_nulls_shares_days_and_what_was_new(tmp_path):
     text = page(tmp_path)
     for words in ("7.0 %", "75.0 %", "12.5 %", "min 16", "median 40", "min 1997-09-12"):
         assert words in text
+
+
+def test_drift_is_told_and_drawn(tmp_path):
+    text = page(tmp_path)
+    data = text[text.index('<section id="data">') :]
+    assert '<span class="each down" title="JS 0.500, KS 0.600">1.75<small>test</small></span>' in data
+    assert '<span class="each" title="JS 0.125">0.12<small>test</small></span>' in data
+    drawn = data[data.index("Splits compared") :]
+    assert drawn.index("age by split") < drawn.index("genre by split"), "the farthest first"
+    assert "valid PSI 0.04, JS 0.100, KS 0.090; test PSI 1.75, JS 0.500, KS 0.600" in drawn
+    assert "timestamp by split" not in drawn
+
+
+def test_the_leak_guard_says_what_it_found(tmp_path):
+    text = page(tmp_path)
+    guard = text[text.index('<section id="leaks">') :]
+    assert "1 sign of features" in guard
+    assert "<li>the column &lt;i&gt; alone tells the target (AUC 1.000)</li>" in guard
+    assert "age drifts" not in guard
+    write_json(tmp_path / "etl/manifest.json", {"warnings": []})
+    write_report(tmp_path, tmp_path / "report.html")
+    assert "No feature was found" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    write_json(tmp_path / "etl/manifest.json", {})
+    write_report(tmp_path, tmp_path / "report.html")
+    assert 'id="leaks"' not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_examples_show_what_came_true(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.report.axes import Frame, short, tag, ticks
 from pipeline.report.measures import measure
-from pipeline.report.plots import Series, box, calibration_chart, line_chart, score_chart, spark
+from pipeline.report.plots import Series, box, calibration_chart, line_chart, score_chart, spark, value_chart
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 4))
 
@@ -70,6 +70,22 @@ def test_spark_bars_follow_the_counts():
     heights = [float(bar.attrib["height"]) for bar in ET.fromstring(spark([1, 2, 4], title="t")).iter("rect")]
     assert heights[1] == pytest.approx(2 * heights[0], rel=0.01)
     assert heights[2] == pytest.approx(4 * heights[0], rel=0.01)
+
+
+def test_bars_of_values_follow_the_shares_and_stay_inside():
+    shares = [("train", [0.5, 0.25]), ("test", [1.0, 0.0])]
+    picture = ET.fromstring(value_chart(["a" * 40, "<b>"], shares, title="t"))
+    bars = {
+        kind: [float(bar.attrib["width"]) for bar in picture.iter("rect") if bar.attrib["class"] == f"bar {kind}"]
+        for kind in ("s1", "s2")
+    }
+    assert bars["s1"][0] == pytest.approx(2 * bars["s1"][1], rel=0.01)
+    assert bars["s2"][0] == pytest.approx(2 * bars["s1"][0], rel=0.01)
+    _, _, width, height = map(float, picture.attrib["viewBox"].split())
+    for bar in picture.iter("rect"):
+        assert float(bar.attrib["x"]) + float(bar.attrib["width"]) <= width
+        assert float(bar.attrib["y"]) + float(bar.attrib["height"]) <= height
+    assert any(each.text and each.text.endswith("a…") for each in picture.iter("text"))
 
 
 def test_names_are_escaped_in_pictures():
