@@ -1,0 +1,119 @@
+"""Runs that go on from earlier ones: when they run again, what they refuse, and what a stop leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from core.files import hash_tree
+from tests.e2e.run import in_process, started
+
+CONFIG = """\
+name: {name}
+data: {{interactions: {{path: {name}.parquet}}, roles: {{time: stamp}}}}
+etl:
+  engine: cpu
+  target: {{column: click}}
+  split: {{by: time, valid: 0.1, test: 0.1}}
+  features: [{{columns: [city], ops: [categorify]}}]
+  {start}
+train: {{ranker: {{model: mlp}}}}
+"""
+
+
+class Week:
+    """A folder with the rows and the config of each day; runs lie beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.runs = path / "runs"
+        self.configs = path / "configs"
+        self.configs.mkdir()
+        self.day("monday", "aac")
+        self.day("tuesday", "bcab", "start_from: monday")
+
+    def day(self, name: str, cities: str, start: str = "") -> None:
+        rows = len(cities) * 20
+        frame = pl.DataFrame({"city": list(cities) * 20, "click": [0, 1] * (rows // 2), "stamp": range(rows)})
+        frame.write_parquet(self.configs / f"{name}.parquet")
+        (self.configs / f"{name}.yaml").write_text(CONFIG.format(name=name, start=start))
+
+    def etl(self, name: str, *words: str):
+        return in_process("etl", self.configs / f"{name}.yaml", "--runs-dir", self.runs, *words)
+
+    def done(self, name: str) -> dict:
+        return json.loads((self.runs / name / "manifest.json").read_text())["stages"]["etl"]
+
+
+@pytest.fixture
+def week(tmp_path: Path) -> Week:
+    return Week(tmp_path)
+
+
+def test_an_earlier_run_by_its_name_or_by_a_path(week: Week) -> None:
+    assert week.etl("monday").code == 0
+    assert week.etl("tuesday").code == 0
+    first = week.done("tuesday")
+    assert first["figures"]["learned"]["ids"] == {"city": [5, 6]}
+    assert first["figures"]["learned"]["earlier"] is not None
+    assert "start_from" in first["inputs"]
+    for place in ("../runs/monday/etl", str(week.runs / "monday/etl/workflow")):
+        week.day("tuesday", "bcab", f"start_from: {place}")
+        assert week.etl("tuesday").code == 0
+        assert week.done("tuesday") == first, "where it lies does not count"
+
+
+def test_it_runs_again_when_the_earlier_workflow_changed(week: Week) -> None:
+    week.etl("monday")
+    week.etl("tuesday")
+    before = week.done("tuesday")
+    assert "unchanged" in week.etl("tuesday", "--dry-run").out
+    week.day("monday", "xxy")
+    week.etl("monday")
+    assert "changed: input start_from" in week.etl("tuesday", "--dry-run").out
+    assert week.etl("tuesday").code == 0
+    assert week.done("tuesday")["figures"]["learned"]["ids"] == {"city": [5, 8]}
+    assert week.done("tuesday")["key"] != before["key"]
+    week.day("tuesday", "bcab")
+    assert week.etl("tuesday").code == 0
+    assert week.done("tuesday")["figures"]["learned"]["earlier"] is None, "without start_from it is a first fit"
+
+
+def test_what_is_refused_leaves_everything_as_it_was(week: Week) -> None:
+    week.etl("monday")
+    before = hash_tree(week.runs)
+    week.day("monday", "aac", "start_from: monday")
+    week.day("tuesday", "bcab", "start_from: sunday")
+    wrong = [("monday", "a run can't start from itself"), ("tuesday", "no fitted workflow to start from")]
+    config = week.configs / "wednesday.yaml"
+    week.day("wednesday", "bcab", "start_from: monday")
+    config.write_text(config.read_text().replace("ops: [categorify]", "ops: [{hash_bucket: {num_buckets: 9}}]"))
+    wrong.append(("wednesday", "city passes through hash_bucket, where it was categorify"))
+    for name, told in wrong:
+        outcome = week.etl(name)
+        assert outcome.code == 2
+        assert told in outcome.err.replace("\n", " ")
+    after = hash_tree(week.runs)
+    assert {name: after[name] for name in before} == before
+
+
+def test_an_interrupted_update_loses_nothing(week: Week) -> None:
+    week.etl("monday")
+    before = hash_tree(week.runs / "monday")
+    week.day("tuesday", "bcab" * 50_000, "start_from: monday")
+    process = started("etl", week.configs / "tuesday.yaml", "--runs-dir", week.runs)
+    etl = week.runs / "tuesday"
+    while not list(etl.glob(".tmp-*")) and process.poll() is None:
+        time.sleep(0.01)
+    assert process.poll() is None, "it ended before it could be interrupted"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert hash_tree(week.runs / "monday") == before
+    assert week.etl("tuesday").code == 0
+    assert week.done("tuesday")["figures"]["learned"]["ids"] == {"city": [5, 6]}
+    assert not list(etl.glob(".tmp-*"))
