@@ -10,6 +10,8 @@
       profile.parquet                       a profile of the raw columns (for the report)
       entities/users.parquet items.parquet  raw columns, one row an id; its row number is USER_INDEX / ITEM_INDEX
       entities/user_features.parquet item_features.parquet   the workflow's user / item outputs, same row order
+      entities/user_latest.parquet item_latest.parquet   what windows over earlier rows make of each at the end of the
+                                            data, same row order; where the workflow has such windows
       interactions.parquet                  USER_INDEX, ITEM_INDEX, SPLIT, target, TIME: every interaction, in order
 
 `entities` and `interactions.parquet` exist when the data have a user and an item role.
@@ -93,6 +95,10 @@ class Dataset:
     def features_file(self, side: str) -> Path:
         """Transformed features of `user` or `item`, in the row order of the entity file."""
         return self.path / "entities" / f"{side}_features.parquet"
+
+    def latest_file(self, side: str) -> Path:
+        """What windows make of each `user` or `item` at the end of the data, in the row order of the entity file."""
+        return self.path / "entities" / f"{side}_latest.parquet"
 
     def files(self, split: str) -> list[Path]:
         """The Parquet files of one split, in order."""

@@ -15,6 +15,8 @@ from core.errors import UserError
 from core.files import read_json, write_json
 
 VERSION = 1
+OTHER_ROWS = "other_rows"
+"""Property of a feature that depends on further rows too, so that a user or item alone does not have it."""
 
 
 class Tag(StrEnum):

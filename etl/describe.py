@@ -10,7 +10,7 @@ import polars as pl
 
 from core.dataset import ROW, TARGET, Dataset
 from core.files import hash_tree, write_json
-from core.schema import Column, DType, Schema, Tag
+from core.schema import OTHER_ROWS, Column, DType, Schema, Tag
 from core.schema_pbtxt import write as write_pbtxt
 from etl.engines import Sunk
 from etl.entities import Catalogue
@@ -18,8 +18,10 @@ from etl.findings import Finding, drifting
 from etl.fitted import Fitted
 from etl.guard import Made, guard
 from etl.label import Labelled
+from etl.latest import write_latest
 from etl.profile import profile, unseen_shares
 from etl.samples import take
+from etl.serving import for_serving, serving_rows
 from etl.spec import EtlSpec
 from etl.splits import ColumnSplit
 from etl.tables import write_table
@@ -33,15 +35,23 @@ def write_schema(dataset: Dataset, fitted: Fitted, sides: Mapping[str, Catalogue
     """Write the schema of the split files, in our form and in Merlin's."""
     answer = Column(TARGET, DType.FLOAT32, frozenset({Tag.TARGET, Tag.BINARY}), nullable=False)
     indices = [Column(catalogue.index, DType.INT32, nullable=False) for catalogue in sides.values()]
-    schema = Schema((answer, *indices, *fitted.schema))
+    schema = Schema((answer, *indices, *_features(fitted)))
     schema.write(dataset.schema_file)
     write_pbtxt(schema, dataset.path / "schema.pbtxt")
+
+
+def _features(fitted: Fitted) -> list[Column]:
+    """The features; those that depend on other rows than their own say so."""
+    alone = set(fitted.by_row())
+    told = {OTHER_ROWS: True}
+    return [one if one.name in alone else replace(one, properties={**one.properties, **told}) for one in fitted.schema]
 
 
 def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Finding]:
     """Write what is known of the raw rows: their schema, up to a thousand of them, their profile.
 
     The sample is of the test split where there is one; else of the validation split, else of the training split.
+    Schema and sample are of rows as they are served: with what windows over earlier rows make, which callers give.
 
     Returns:
         What a person should know: columns that drift, features that may leak.
@@ -50,12 +60,13 @@ def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Fi
         UserError: A feature may leak, and the settings refuse that.
     """
     data = made.data
-    schema = _raw_schema(data, made.fitted)
+    schema = _raw_schema(data, for_serving(made.fitted))
     schema.write(dataset.raw_schema_file)
     golden = next(split for split in ("test", "valid", "train") if data.rows[split])
     columns = [name for name in data.raw.types if name != ROW]
     samples = take(data.frame, golden, columns, rows=data.rows, seed=seed)
-    write_table(samples.golden.select(schema.names), dataset.sample_file)
+    write_table(_served(made, samples.golden, schema), dataset.sample_file)
+    write_latest(dataset, made.fitted, data.frame)
     told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted))
     write_table(told, dataset.profile_file)
     leaks = guard(made, samples, spec, told.filter(pl.any_horizontal("drifts_valid", "drifts_test"))["name"].to_list())
@@ -70,7 +81,18 @@ def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:
     others = [name for name in (roles.user, roles.item, roles.time) if name and name not in fitted.input_schema]
     added = [Column(name, dtype_of(data.raw.types[name], name), data.raw.tags[name]) for name in others]
     columns = [*fitted.input_schema, *added]
-    return Schema(tuple(replace(column, nullable=data.seen.nulls[column.name] > 0) for column in columns))
+    nulls = data.seen.nulls
+    return Schema(tuple(replace(one, nullable=nulls.get(one.name, one.nullable) > 0) for one in columns))
+
+
+def _served(made: Made, golden: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """The golden rows as a caller would give them; what windows make of them takes another pass over all rows."""
+    if set(schema.names) <= set(golden.columns):
+        return golden.select(schema.names)
+    chosen = pl.col(ROW).is_in(golden[ROW].implode())
+    rows = serving_rows(made.fitted, made.data.frame, keep=(ROW, *(name for name in schema.names if name in golden)))
+    flags = pl.QueryOptFlags(comm_subplan_elim=False)
+    return rows.filter(chosen).collect(engine="streaming", optimizations=flags).sort(ROW).select(schema.names)
 
 
 def write_manifest(

@@ -28,7 +28,7 @@ class Samples:
     """Raw rows, in order.
 
     Attributes:
-        golden: At most GOLDEN_ROWS rows of one split.
+        golden: At most GOLDEN_ROWS rows of one split, with their numbers.
         profile: Rows of all splits, each as likely as any other.
         splits: Rows of each split, and their TARGET beside the columns.
     """
@@ -63,7 +63,7 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, rows: Mappi
     found = asked.collect(engine="streaming").sort(ROW)
     both = found.filter(_COMPARED)
     splits = {name: both.filter(pl.col(SPLIT) == n).select(TARGET, *columns) for n, name in enumerate(SPLITS)}
-    return Samples(found.filter(_GOLDEN).select(columns), found.filter(_PROFILE).select(columns), splits)
+    return Samples(found.filter(_GOLDEN).select(ROW, *columns), found.filter(_PROFILE).select(columns), splits)
 
 
 def _picked(share: float, among: pl.Expr) -> pl.Expr:

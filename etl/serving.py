@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import polars as pl
 
 from core.errors import UserError
-from core.schema import Column, Schema
+from core.schema import Column, Schema, Tag
 from etl.engines.base import Engine
+from etl.engines.cpu import CpuEngine
 from etl.fitted import Fitted
+from etl.narrow import apply_steps
 from etl.ops.base import Rows, Serving
+from etl.ops.windows.base import Windowed
 from etl.steps import CANONICAL, RAW, PlannedStep, Step, needed, reference, split_reference
+from etl.wide import close_wide, open_wide
+
+SIDES = frozenset({Tag.USER, Tag.ITEM, Tag.CONTEXT})
 
 
 def for_serving(fitted: Fitted) -> Fitted:
@@ -44,6 +51,8 @@ def serving_rows(
 ) -> pl.LazyFrame:
     """Raw rows as a caller would give them: what `for_serving` reads, made of all rows of the frame.
 
+    What windows make is given as it is, not rounded to float32 as the outputs of a workflow are.
+
     Args:
         fitted: The workflow.
         frame: Raw rows, with those that windows look at.
@@ -52,10 +61,14 @@ def serving_rows(
     """
     given = given_columns(fitted)
     raw = [name for name in for_serving(fitted).input_schema.names if name not in given]
+    kept = tuple(dict.fromkeys((*keep, *raw)))
     if not given:
-        return frame.select(*dict.fromkeys((*keep, *raw)))
-    windows = replace(fitted, outputs=given)
-    return windows.transform(frame, keep=tuple(dict.fromkeys((*keep, *raw))), engine=engine)
+        return frame.select(kept)
+    runner = engine or CpuEngine()
+    steps, wanted = needed(given.values(), fitted.steps)
+    opened = partial(open_wide, frame, fitted.input_schema.columns, numbered=True)
+    wide = apply_steps(opened(wanted, kept), steps, runner, opened, ordered=runner.ordered)
+    return close_wide(wide, ((name, pl.col(port)) for name, port in given.items()), kept)
 
 
 def given_columns(fitted: Fitted) -> dict[str, str]:
@@ -84,6 +97,16 @@ def _require_new(name: str, taken: set[str], step: Step) -> None:
         )
 
 
+def _belonging(column: Column, step: Step) -> Column:
+    """An output that a caller gives, with the side whose events it is made of: a user's last price is the user's."""
+    operator = step.operator
+    owners = operator.owners if isinstance(operator, Windowed) else ()
+    if not owners:
+        return column
+    shared = frozenset.intersection(*(step.reads[name].tags for name in owners)) & SIDES
+    return replace(column, tags=column.tags - SIDES | (shared or {Tag.CONTEXT}))
+
+
 @dataclass
 class _Serving:
     """Rewires the steps that stay; a reference that was made by one that goes points to what stands for it."""
@@ -104,7 +127,7 @@ class _Serving:
             )
         if operator.serving is Serving.CALLER:
             for column in step.outputs:
-                self.given[column.name] = column
+                self.given[column.name] = _belonging(column, step)
                 self.moved[step.references[column.name]] = reference(column.name, CANONICAL)
         elif operator.rows is Rows.DROPPED:
             for name, port in step.inputs.items():

@@ -32,7 +32,9 @@ class Catalogue:
         frame = bundle.table(ITEMS, [name for name in bundle.columns(ITEMS) if name != VECTOR])
         wanted = features_of(tuple(bundle.signatures.values()), "item")
         inputs = {item.name: encode(frame[item.name], item.dtype) for item in wanted.values() if item.name in frame}
-        return cls(frame, inputs, str(bundle.roles.item), bundle.roles.title)
+        # What windows made of an item is an input, and no property of it to be shown.
+        shown = frame.drop(bundle.manifest.get("given", []), strict=False)
+        return cls(shown, inputs, str(bundle.roles.item), bundle.roles.title)
 
     def __len__(self) -> int:
         return len(self._frame)

@@ -66,6 +66,7 @@ def write_bundle(
     start = perf_counter()
     signatures = _write_models(parts, out)
     models_seconds = perf_counter() - start
+    _tell_given(parts, signatures)
     index = _write_entities(parts, spec, out) if parts.dataset.has_entities else None
     _write_schema(parts, signatures, out)
     golden = _write_golden(parts, spec, signatures, out)
@@ -76,6 +77,7 @@ def write_bundle(
         "candidates": spec.candidates,
         "index": index,
         "golden_rows": len(golden),
+        "given": list(parts.given),
         "metrics": {name: value for name, value in metrics.items() if name != "curves"},
         "config": config,
     }
@@ -115,8 +117,8 @@ def _width(retriever: TrainedRetriever) -> int:
 def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any] | None:
     """Items, users and what they have seen; with a retriever also vectors and the index over them."""
     dataset = parts.dataset
-    write_table(pl.read_parquet(dataset.entity_file("users")), out / layout.USERS)
-    items = pl.read_parquet(dataset.entity_file("items"))
+    write_table(_entities(dataset, "users", "user"), out / layout.USERS)
+    items = _entities(dataset, "items", "item")
     seen = (
         pl.scan_parquet(dataset.interactions_file)
         .select(
@@ -136,6 +138,20 @@ def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any]
         figures = built.to_json()
     write_table(items, out / layout.ITEMS)
     return figures
+
+
+def _entities(dataset: Dataset, side: str, name: str) -> pl.DataFrame:
+    """Raw columns of users or items, and what windows over their events made of them at the end of the data."""
+    raw, latest = pl.read_parquet(dataset.entity_file(side)), dataset.latest_file(name)
+    return raw.hstack(pl.read_parquet(latest)) if latest.exists() else raw
+
+
+def _tell_given(parts: Parts, signatures: Mapping[str, Signature]) -> None:
+    """Name the inputs that are no raw columns."""
+    read = [name for name in parts.given if any(name in signature.names for signature in signatures.values())]
+    if read:
+        told = "inputs made of earlier rows, which whoever asks for a score gives (recommend knows the data's end): %s"
+        log.get("export").info(told, ", ".join(read))
 
 
 def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tuple[Array, Array]:

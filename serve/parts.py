@@ -71,21 +71,31 @@ class TrainedRetriever(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that a bundle is made of; at least one of the models is there."""
+    """Everything that a bundle is made of; at least one of the models is there.
+
+    Attributes:
+        dataset: What the ETL wrote.
+        fitted: The workflow as it is served, one row at a time.
+        ranker: The trained ranker.
+        retriever: The trained retriever.
+        given: Inputs of the workflow that are made of earlier rows, so that whoever asks has to give them.
+    """
 
     dataset: Dataset
     fitted: Fitted
     ranker: TrainedRanker | None
     retriever: TrainedRetriever | None
+    given: tuple[str, ...] = ()
 
 
 def load_parts(dataset: Dataset, train_dir: Path) -> Parts:
     """Read the workflow and what was trained: `train_dir` holds `ranker/`, `retriever/` or both.
 
     Raises:
-        UserError: Neither is there.
+        UserError: Neither is there, or an operator can't be served.
     """
     from etl.fitted import Fitted
+    from etl.serving import for_serving, given_columns
     from train.ranker import load_ranker
     from train.retriever import load_retriever
 
@@ -94,4 +104,5 @@ def load_parts(dataset: Dataset, train_dir: Path) -> Parts:
         raise UserError("there is no trained model here", where=str(train_dir), cure="run the train stage first")
     ranker = load_ranker(found[RANKER]) if RANKER in found else None
     retriever = load_retriever(found[RETRIEVER]) if RETRIEVER in found else None
-    return Parts(dataset, Fitted.load(dataset.workflow_dir), ranker, retriever)
+    fitted = Fitted.load(dataset.workflow_dir)
+    return Parts(dataset, for_serving(fitted), ranker, retriever, tuple(given_columns(fitted)))

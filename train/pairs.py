@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, USER_INDEX, Dataset
 from core.errors import UserError
-from core.schema import Tag
+from core.schema import OTHER_ROWS, Tag
 from train.batch import Batch, Features
 from train.loader import Loader
 from train.ranking import ItemSets
@@ -171,9 +171,8 @@ def side_features(dataset: Dataset, side: str) -> Features:
 
     Those that depend on other rows too (a user's history, a target encoding) are not among them.
     """
-    schema, file = dataset.schema().select(SIDES[side]), dataset.features_file(side)
-    own = set(pl.read_parquet_schema(file)) if file.exists() else set(schema.names)
-    return Features.of(schema.keep(column.name for column in schema if column.name in own))
+    schema = dataset.schema().select(SIDES[side])
+    return Features.of(schema.keep(column.name for column in schema if not column.properties.get(OTHER_ROWS)))
 
 
 def entity_batch(dataset: Dataset, side: str, features: Features) -> Batch:

@@ -37,6 +37,12 @@ class Windowed(Operator[S]):
         """The columns that say whose events are looked at, where these are not the columns it is applied to."""
         return ()
 
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that say when: every window has a setting `time`."""
+        time = getattr(self, "time", None)
+        return (time,) if time else ()
+
 
 def events(
     frame: pl.LazyFrame, wiring: Wiring, keys: Sequence[str], time: pl.Expr | None, values: Mapping[str, pl.Expr]
