@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -22,6 +23,9 @@ from etl.seen import Seen
 from etl.steps import CANONICAL, RAW, Plan, Step, needed, needs_row, raw_columns, reference, split_reference
 from etl.types import FLOATS, polars_type
 from etl.wide import close_wide, open_wide
+
+if TYPE_CHECKING:
+    from etl.online import Online
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,12 @@ class Fitted:
         lazy = frame.lazy()
         plan = continued(self.plan, lazy.collect_schema())
         return fit(plan, lazy, engine or CpuEngine(), only=only, before=self, label=label)
+
+    def online(self, columns: Sequence[str] | None = None, keep: Sequence[str] = ()) -> Online:
+        """Build the query once, for a caller who sends a few rows at a time; see `etl.online`."""
+        from etl.online import Online
+
+        return Online(self, columns, keep)
 
     def save(self, directory: Path) -> None:
         """Write the workflow as JSON and Parquet, whole or not at all; see `etl.saving`."""
