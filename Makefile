@@ -23,7 +23,7 @@ READY_NVTABULAR := $(NVTABULAR_VENV)/.ready
 GPU_PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-nvtabular check lint type plan-check bench etl train evaluate export serve report gpu-check \
+.PHONY: help setup run test test-nvtabular check lint type plan-check bench bench-etl etl train evaluate export serve report gpu-check \
         docker-build docker-run clean distclean
 
 help: ## list the targets
@@ -83,6 +83,9 @@ plan-check: $(READY_TEST)
 
 bench: $(READY_TEST) ## figures; they gate nothing
 	$(BIN)/python -m pytest tests/bench -m bench -s $(ARGS)
+
+bench-etl: $(READY_TEST) ## the ETL beside NVTabular and beside a script in Polars, into docs/etl_figures.md
+	$(BIN)/python -m tests.bench.bench_etl --nvtabular $(NVTABULAR_VENV)/bin/python $(ARGS)
 
 ifeq ($(GPU_PYTHON),)
 gpu-check: $(READY_TEST)
