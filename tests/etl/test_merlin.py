@@ -1,0 +1,170 @@
+"""Vocabularies of NVTabular are taken over with their ids; a broken file gives one clear error."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.errors import UserError
+from core.schema import DType
+from etl.merlin import merlin_vocabularies, read_vocabulary
+from etl.ops import Categorify
+from etl.workflow import Workflow
+
+
+def write(path: Path, table: dict[str, list], start: int | None = 3, ids: list[int] | None = None) -> Path:
+    """A file as pandas writes it: the index is a range that only the metadata know, or a column."""
+    index = {"kind": "range", "name": None, "start": start, "stop": 0, "step": 1}
+    columns: list = [] if start is None else [index]
+    if ids is not None:
+        table, columns = {**table, "__index_level_0__": ids}, ["__index_level_0__"]
+    path.parent.mkdir(exist_ok=True)
+    made = pa.table(table)
+    pq.write_table(made.replace_schema_metadata({"pandas": json.dumps({"index_columns": columns})}), path)
+    return path
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Path:
+    return write(tmp_path / "categories" / "unique.city.parquet", {"city": ["Rome", "Oslo"], "city_size": [5, 9]})
+
+
+def test_values_counts_and_first_id(city: Path):
+    given = read_vocabulary(city, ["city"], [DType.STRING])
+    assert given.first == 3
+    assert given.table.to_dict(as_series=False) == {"value": ["Rome", "Oslo"], "count": [5, 9]}
+
+
+def test_ids_are_kept(city: Path):
+    frame = pl.DataFrame({"city": ["Oslo", "Bonn", "Bonn", None]})
+    for vocabs in ({"city": str(city)}, {"city": city}, str(city.parent), str(city.parent.parent), city.parent):
+        fitted = Workflow(["city"] >> Categorify(vocabs=vocabs)).fit(frame)
+        assert fitted.transform(frame).collect()["city"].to_list() == [4, 2, 2, 1]
+    assert merlin_vocabularies(city.parent) == {"city": str(city)}
+
+
+def test_a_saved_workflow_needs_the_files_no_more(city: Path, tmp_path: Path):
+    frame = pl.DataFrame({"city": ["Oslo", "Bonn"]})
+    fitted = Workflow(["city"] >> Categorify(vocabs=str(city.parent))).fit(frame)
+    fitted.save(tmp_path / "workflow")
+    city.unlink()
+    loaded = type(fitted).load(tmp_path / "workflow")
+    assert loaded.transform(frame).collect()["city"].to_list() == [4, 2]
+
+
+def test_combinations_and_groups(tmp_path: Path):
+    write(tmp_path / "unique.a_b.parquet", {"a": [None, "x"], "b": [1.0, None], "a_b_size": [3, 2]})
+    frame = pl.DataFrame({"a": ["x", None, None, "x"], "b": [None, 1, None, 1]}, schema_overrides={"b": pl.Int64})
+    fitted = Workflow([["a", "b"]] >> Categorify(encode_type="combo", vocabs=str(tmp_path))).fit(frame)
+    assert fitted.transform(frame).collect()["a_b"].to_list() == [4, 3, 1, 2]
+    write(tmp_path / "unique.c_d.parquet", {"c_d": [7, 5]})
+    frame = pl.DataFrame({"c": [5, 6], "d": [7, 5]})
+    fitted = Workflow([["c", "d"]] >> Categorify(vocabs=str(tmp_path))).fit(frame)
+    assert fitted.transform(frame).collect().rows() == [(4, 3), (2, 4)]
+
+
+def test_a_directory_of_parts(tmp_path: Path):
+    base = tmp_path / "unique.n.parquet"
+    for number, (values, start) in enumerate([([9, 8], 4), ([7], 6), ([5], 7)]):
+        write(base / f"part.{number}.parquet", {"n": values, "n_size": [1] * len(values)}, start)
+    given = read_vocabulary(base, ["n"], [DType.INT64])
+    assert (given.first, given.table["value"].to_list()) == (4, [9, 8, 7, 5])
+
+
+def test_a_vocabulary_without_values(tmp_path: Path):
+    file = write(tmp_path / "unique.x.parquet", {"x": pa.array([None], pa.string()), "x_size": [0]})
+    assert read_vocabulary(file, ["x"], [DType.STRING]).table.height == 0
+
+
+def test_a_plain_file_starts_where_the_settings_say(tmp_path: Path):
+    pl.DataFrame({"x": ["b", "a"]}).write_parquet(tmp_path / "mine.parquet")
+    operator = Categorify(vocabs={"x": str(tmp_path / "mine.parquet")}, num_buckets=4)
+    frame = pl.DataFrame({"x": ["a", "b"]})
+    assert Workflow(["x"] >> operator).fit(frame).transform(frame).collect()["x"].to_list() == [7, 6]
+
+
+def test_an_empty_text_keeps_its_id_to_itself(tmp_path: Path):
+    """NVTabular knows the empty string as a value; here it is null, and the others keep their ids."""
+    from tests.contract.serving import Served, assert_same
+
+    write(tmp_path / "unique.x.parquet", {"x": ["", "a"], "x_size": [4, 2]})
+    frame = pl.DataFrame({"x": ["a", "", None, "b"]})
+    fitted = Workflow(["x"] >> Categorify(vocabs=str(tmp_path))).fit(frame)
+    assert fitted.transform(frame).collect()["x"].to_list() == [4, 1, 1, 2]
+    assert_same(fitted, Served(fitted), frame)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ({"table": {"x": ["a", "b", "a"]}}, "the vocabulary holds 'a' more than once"),
+        ({"table": {"x": ["a", None]}}, "value 2 of the vocabulary is null"),
+        ({"table": {"x": [1, 2]}}, "the vocabulary holds int64, and the column string"),
+        ({"table": {"y": ["a"]}}, "the vocabulary has no column x"),
+        ({"table": {"x": ["a", "b", "c"]}, "ids": [3, 4, 6]}, "must follow one another, but 6 comes after 4"),
+        ({"table": {"x": ["a", "b"]}, "ids": [4, 3]}, "must follow one another, but 3 comes after 4"),
+        ({"table": {"x": ["a", "b"]}, "start": 5}, "ids of the vocabulary start at 5, .*; set num_buckets: 3"),
+        (
+            {"table": {"x": ["a", "b"]}, "start": 1},
+            "ids of the vocabulary start at 1, .*; write the vocabulary with NVTabular",
+        ),
+    ],
+)
+def test_a_broken_file(tmp_path: Path, table: dict, told: str):
+    file = write(tmp_path / "unique.x.parquet", **table)
+    with pytest.raises(UserError, match=told) as caught:
+        Workflow(["x"] >> Categorify(vocabs={"x": str(file)})).fit(pl.DataFrame({"x": ["a"]}))
+    assert caught.value.cure
+    assert "unique.x.parquet" in str(caught.value)
+
+
+def test_numbers_that_are_not_whole(tmp_path: Path):
+    file = write(tmp_path / "unique.x.parquet", {"x": [1.0, 2.5]})
+    with pytest.raises(UserError, match="not whole"):
+        read_vocabulary(file, ["x"], [DType.INT64])
+
+
+def test_files_that_are_no_vocabularies(tmp_path: Path):
+    frame = pl.DataFrame({"x": ["a"]})
+    for vocabs, told in (
+        (str(tmp_path / "none"), "there are no vocabularies of NVTabular"),
+        ({"x": str(tmp_path / "none.parquet")}, "there is no such vocabulary"),
+        ({"x": str(tmp_path)}, "holds no part.N.parquet"),
+    ):
+        with pytest.raises(UserError, match=told):
+            Workflow(["x"] >> Categorify(vocabs=vocabs)).fit(frame)
+    (tmp_path / "unique.x.parquet").write_text("edited by hand")
+    with pytest.raises(UserError, match="can't be read as Parquet"):
+        Workflow(["x"] >> Categorify(vocabs=str(tmp_path))).fit(frame)
+    write(tmp_path / "unique.x.parquet", {"x": ["a"]})
+    with pytest.raises(UserError, match="there is no vocabulary of y here"):
+        Workflow(["x", "y"] >> Categorify(vocabs=str(tmp_path))).fit(frame.with_columns(y=pl.col("x")))
+
+
+@pytest.mark.nvtabular
+@pytest.mark.skipif(importlib.util.find_spec("nvtabular") is None, reason="the package nvtabular is not installed")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("settings", [{}, {"num_buckets": 3, "max_size": 7}, {"split_out": 2}])
+def test_the_ids_of_the_real_one(tmp_path: Path, settings: dict):
+    import nvtabular
+    import pandas as pd
+
+    frame = pd.DataFrame({"s": ["b", "a", "b", None, "c", "d"] * 3, "i": [5, 5, 5, 7, 7, 9] * 3})
+    theirs = nvtabular.Workflow(["s", "i"] >> nvtabular.ops.Categorify(out_path=str(tmp_path), **settings))
+    theirs.fit(nvtabular.Dataset(frame, npartitions=2))
+    expected = theirs.transform(nvtabular.Dataset(frame)).to_ddf().compute()
+    mine = pl.DataFrame(frame.to_dict("list"))
+    operator = Categorify(vocabs=str(tmp_path), num_buckets=settings.get("num_buckets"))
+    made = Workflow(["s", "i"] >> operator).fit(mine).transform(mine).collect()
+    for name in ("s", "i"):
+        known = made[name] >= 2 + settings.get("num_buckets", 1)
+        assert known.any()
+        assert made[name].filter(known).to_list() == [
+            one for one, keep in zip(expected[name], known, strict=True) if keep
+        ]
