@@ -10,7 +10,6 @@ import polars as pl
 import polars.exceptions as pe
 
 from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
-from core.errors import UserError
 from etl.checks import require_full, require_int64, require_splits, require_values
 from etl.engines import CpuEngine, Engine
 from etl.leaks import plan_findings, require_own_targets_unread, settled
@@ -66,7 +65,7 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     settled(spec.leaks, list(plan_findings(spec.features, spec.split, sources.roles, spec.target.column)))
     # An operator may read what another one makes, which only the types of the data tell apart.
     made = from_spec(spec.features).dependencies
-    raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged, made=made)
+    raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged, made=made, rules=spec.rows)
     roles = raw.roles
     time = time_of(roles.time, None if roles.time is None else raw.types[roles.time])
     timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
@@ -101,12 +100,6 @@ def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
     workflow = from_spec(spec.features)
     require_own_targets_unread(spec.features, spec.target.column)
     asked = dict.fromkeys((*workflow.inputs, *workflow.dependencies), "a feature")
-    if spec.target.column in workflow.inputs:
-        raise UserError(
-            f"the column {spec.target.column} is the target and a feature, so the answer would leak",
-            where="etl.features",
-            cure="take it out of the features",
-        )
     asked[spec.target.column] = "the target"
     for name in workflow.fit_dependencies:
         asked.setdefault(name, "the fit of a feature")

@@ -20,7 +20,7 @@ from etl.drift import drift
 from etl.features import FeatureSpec
 from etl.findings import Finding
 from etl.look import Look
-from etl.ops.base import Operator
+from etl.ops.base import Operator, Rows
 from etl.sources import Roles
 from etl.splits import ColumnSplit, RandomSplit, SplitSpec
 
@@ -30,6 +30,8 @@ GAP = 0.15
 """AUC that a feature may lose from training to validation rows."""
 SURE = 5 * ENOUGH
 """Rows of either class in both splits before that loss is believed."""
+EARLIER = frozenset({"lag", "history", "rolling"})
+"""Operators that see strictly earlier rows alone, so that the target may be their column."""
 EVERY = 0.8
 """Distinct values a row from which a column is said to identify its row (they are counted within a tenth)."""
 
@@ -80,19 +82,32 @@ def settled(spec: LeakSpec, findings: Sequence[Finding]) -> list[Finding]:
 
 
 def require_own_targets_unread(features: Sequence[FeatureSpec], target: str) -> None:
-    """Check that no operator reads the target of the row that it makes a feature of.
+    """Check that no feature is made of the target of its own row.
 
     Raises:
-        UserError: One does; names it.
+        UserError: One is; names it.
     """
+    answers = {target, TARGET}
     for feature in features:
+        columns = {name for one in feature.columns for name in ((one,) if isinstance(one, str) else one)}
+        if answers.intersection(columns) and feature.ops[0].kind not in EARLIER:
+            raise UserError(
+                f"the column {target} is the target and a feature, so the answer would leak",
+                where="etl.features",
+                cure="take it out of the features, or let `lag` come first: what was the answer before?",
+            )
         for operator in feature.ops:
-            if not operator.windowed and {target, TARGET}.intersection(operator.dependencies):
+            if _reads_own(operator) and answers.intersection(operator.dependencies):
                 raise UserError(
                     f"{operator.kind} reads the target of the row itself, so the answer would leak",
                     where=f"feature {_names(feature)}",
                     cure="use an operator that sees other rows only: target_encoding, or a history",
                 )
+
+
+def _reads_own(operator: Operator[Any]) -> bool:
+    """Whether what it depends on, of the same row, goes into a feature."""
+    return operator.kind not in EARLIER and operator.rows is not Rows.DROPPED and not operator.windowed
 
 
 def plan_findings(features: Sequence[FeatureSpec], split: SplitSpec, roles: Roles, target: str) -> Iterator[Finding]:
@@ -108,7 +123,11 @@ def plan_findings(features: Sequence[FeatureSpec], split: SplitSpec, roles: Role
 
 def _operator(operator: Operator[Any], columns: str, target: str, *, unordered: bool) -> Iterator[Finding]:
     answers = {target, TARGET}
-    if operator.windowed and unordered and answers.intersection(operator.dependencies):
+    if operator.rows is Rows.DROPPED and answers.intersection(operator.dependencies):
+        told = f"{operator.kind} of {columns} chooses rows by their target, which nobody knows of rows to come"
+        yield Finding("rows", columns, told)
+    seen = {*operator.dependencies, *columns.split(", ")}
+    if operator.windowed and unordered and answers.intersection(seen):
         told = (
             f"{operator.kind} of {columns} sees targets of earlier rows, and with this split held-out rows lie before "
         )

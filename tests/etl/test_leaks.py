@@ -261,3 +261,61 @@ def test_auc_against_scikit_learn() -> None:
     told = alone(pl.Series(values), pl.Series(answer))
     assert told == pytest.approx(expected, abs=1e-6)
     assert presence(pl.Series(values), pl.Series(answer)) is None
+
+
+def shop_sales(desk: Desk, op: Any, split: dict[str, Any] | None = None) -> None:
+    """Sales of shops that sell at rates of their own."""
+    draw = random.Random(4)
+    shops = [draw.randrange(60) for _ in range(ROWS)]
+    frame = pl.DataFrame(
+        {
+            "t": range(ROWS),
+            "shop": [f"s{shop}" for shop in shops],
+            "sold": [int(draw.random() < 0.1 + shop / 75) for shop in shops],
+        }
+    )
+    desk.sources = {"interactions": {"path": desk.write("shops.parquet", frame)}, "roles": {"time": "t"}}
+    desk.spec["target"] = {"column": "sold"}
+    desk.spec["split"] = split or {"by": "time", "valid": 0.2, "test": 0.2}
+    desk.spec["features"] = [{"columns": ["shop"], "ops": [op]}]
+
+
+RANDOM = {"by": "random", "valid": 0.2, "test": 0.2}
+
+
+def test_target_encoding_out_of_fold_is_no_leak(flat: Desk) -> None:
+    shop_sales(flat, {"target_encoding": {"target": "sold"}})
+    assert warnings(flat) == {}
+
+
+def test_group_means_of_the_target_are_named(flat: Desk) -> None:
+    shop_sales(flat, {"join_groupby": {"cont_cols": ["sold"], "stats": ["mean"]}})
+    flat.spec["features"][0]["ops"].append("fill_median")
+    assert warnings(flat)["shop"] == "target"
+
+
+@pytest.mark.parametrize(
+    ("split", "kinds"),
+    [(None, []), ({"by": "user_time", "valid": 0.2, "test": 0.2}, []), (RANDOM, ["history", "split"])],
+)
+def test_a_history_of_targets_wants_a_split_by_time(flat: Desk, split: dict[str, Any] | None, kinds: list[str]) -> None:
+    shop_sales(flat, {"history": {"stats": ["rate", "count"], "unit": "s"}}, split)
+    flat.sources["roles"]["user"] = "shop"
+    found = [one["kind"] for one in flat.prepare().manifest()["warnings"] if one["kind"] in {"history", "split"}]
+    assert sorted(found) == kinds
+
+
+def test_the_target_of_the_row_before_is_no_leak(flat: Desk) -> None:
+    shop_sales(flat, "categorify")
+    lagged = {"columns": ["sold"], "ops": [{"lag": {"partition_cols": "shop", "unit": "s"}}, {"fill_missing": {}}]}
+    flat.spec["features"].append({**lagged, "ops": [*lagged["ops"], "normalize"]})
+    assert warnings(flat) == {}
+    flat.spec["features"][1]["ops"] = ["normalize"]
+    with pytest.raises(UserError, match="the column sold is the target and a feature"):
+        flat.prepare()
+
+
+def test_rows_chosen_by_their_target(flat: Desk) -> None:
+    shop_sales(flat, "categorify")
+    flat.spec["features"][0]["ops"].insert(0, {"filter": {"f": "sold >= 0"}})
+    assert "rows" in warnings(flat).values()
