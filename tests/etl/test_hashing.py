@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.schema import DType
-from etl.hashing import add_bucket, fmix64, murmur3
+from etl.hashing import add_bucket, add_cross, fmix64, murmur3
 from etl.lookup import add_ids
 
 
@@ -75,3 +75,25 @@ def test_an_empty_vocabulary():
     frame = pl.LazyFrame({"k": ["a", None]})
     values = pl.Series([], dtype=pl.String)
     assert add_ids(frame, "k", values, "id", first=3, unknown=2, ordered=True).collect()["id"].to_list() == [2, 2]
+
+
+def test_a_cross_by_hand():
+    frame = pl.LazyFrame({"a": [5, 5, None, None], "b": ["x", None, "x", None]})
+    keys, dtypes = ["a", "b"], [DType.INT64, DType.STRING]
+    made = add_cross(frame, keys, dtypes, "h", buckets=10**6).collect()
+    expected = []
+    for a, b in zip(made["a"], made["b"], strict=True):
+        code = 2**63 if b is None else mmh3.hash(b.encode(), signed=False)
+        expected.append(reference_bits(reference_bits(2**63 if a is None else a) ^ code) % 10**6)
+    assert made["h"].to_list() == expected
+    assert made.columns == ["a", "b", "h"]
+    # The order of columns matters, and null is not 0.
+    other = add_cross(frame, keys[::-1], dtypes[::-1], "h", buckets=10**6).collect()
+    assert (other["h"] != made["h"]).to_list() == [True, True, True, False]
+    joined = add_cross(frame.with_row_index(), keys, dtypes, "h", buckets=10**6, collect=pl.collect_all).collect()
+    assert joined.sort("index").drop("index").equals(made)
+
+
+def reference_bits(h: int) -> int:
+    """The finalizer on the 64 bits of an integer."""
+    return reference(h if h < 2**63 else h - 2**64)
