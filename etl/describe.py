@@ -95,6 +95,12 @@ def _served(made: Made, golden: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return rows.filter(chosen).collect(engine="streaming", optimizations=flags).sort(ROW).select(schema.names)
 
 
+def gone_rows(data: Labelled) -> dict[str, Any]:
+    """The rows that are in no split: those that rules dropped, and those that the split set aside."""
+    dropped = [one.to_json() for one in data.raw.dropped]
+    return {"dropped": dropped, "aside": data.seen.rows - sum(data.rows.values())}
+
+
 def write_manifest(
     dataset: Dataset,
     files: Sunk,
@@ -103,6 +109,7 @@ def write_manifest(
     title: str | None,
     findings: Sequence[Finding],
     learned: Mapping[str, Any],
+    gone: Mapping[str, Any],
 ) -> None:
     """Write the manifest, last: rows, files and hashes. It holds no times, so equal data have equal manifests."""
     base = dataset.path
@@ -112,6 +119,7 @@ def write_manifest(
         "engine": engine,
         "title": title,
         "rows": dict(files.rows),
+        **gone,
         "files": names,
         "warnings": [found.to_json() for found in findings],
         "learned": dict(learned),

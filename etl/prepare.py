@@ -12,7 +12,7 @@ import polars as pl
 
 from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME, Dataset
 from core.files import TEMPORARY
-from etl.describe import write_manifest, write_raw, write_schema
+from etl.describe import gone_rows, write_manifest, write_raw, write_schema
 from etl.earlier import Earlier, provenance, tell_growth
 from etl.engines import Engine, Sunk, make
 from etl.engines.failures import translated
@@ -43,8 +43,8 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
         start_from: Where `spec.start_from` lies; by default seen from the working directory.
 
     Returns:
-        Figures: `engine`, `rows` by split, `phases`: name -> `rows`, `seconds` and `rows_per_second`, and `learned`:
-        see `etl.earlier.provenance`.
+        Figures: `engine`, `rows` by split, `dropped`: what each rule for rows did, `aside`: rows in no split,
+        `phases`: name -> `rows`, `seconds` and `rows_per_second`, and `learned`: see `etl.earlier.provenance`.
 
     Raises:
         UserError: The data or the settings are at fault.
@@ -73,10 +73,13 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
     learned = provenance(fitted, earlier)
-    write_manifest(dataset, files, engine=engine.name, title=sources.title, findings=findings, learned=learned)
+    gone = gone_rows(data)
+    write_manifest(
+        dataset, files, engine=engine.name, title=sources.title, findings=findings, learned=learned, gone=gone
+    )
     tell(findings)
     tell_growth(learned)
-    return {"engine": engine.name, "rows": dict(files.rows), "phases": phases.figures(), "learned": learned}
+    return {"engine": engine.name, "rows": dict(files.rows), **gone, "phases": phases.figures(), "learned": learned}
 
 
 def _fit(data: Labelled, spec: EtlSpec, engine: Engine, earlier: Earlier | None) -> Fitted:

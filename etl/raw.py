@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from etl.checks import require_columns, require_id, require_same_key, require_un
 from etl.engines.base import COMPRESSION
 from etl.engines.cpu import CpuEngine
 from etl.read import Table, open_table
+from etl.rows import Dropped, Given, Rule, apply_rules, wanted_of
 from etl.sources import Roles, Sources, TableSpec
 from etl.ticks import counted
 from etl.types import dtype_of
@@ -51,6 +52,7 @@ class Raw:
         sides: The tables beside, by name; those that were given.
         roles: Which columns tell who, what and when.
         table: The files of the interactions.
+        dropped: What each rule for rows did.
     """
 
     frame: pl.LazyFrame
@@ -59,15 +61,22 @@ class Raw:
     sides: Mapping[str, Side]
     roles: Roles
     table: Table
+    dropped: tuple[Dropped, ...] = ()
 
 
 def open_raw(
-    sources: Sources, wanted: Mapping[str, str], workplace: Path, *, stage: bool, made: Sequence[str] = ()
+    sources: Sources,
+    wanted: Mapping[str, str],
+    workplace: Path,
+    *,
+    stage: bool,
+    made: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
 ) -> Raw:
-    """Open the tables and join them by id.
+    """Open the tables, join them by id, and drop the rows that the rules drop.
 
-    Text is parsed and joins are done once, into one Parquet file under `workplace`; plain Parquet is
-    scanned where it lies, unless `stage` asks for the same.
+    Text is parsed and joins are done once, into one Parquet file under `workplace`, and so is what rules leave;
+    plain Parquet is scanned where it lies, unless `stage` asks for the same.
 
     Args:
         sources: The tables.
@@ -75,9 +84,10 @@ def open_raw(
         workplace: An existing directory for temporary files; must outlive the frame.
         stage: Write the rows to Parquet with their numbers in any case.
         made: Columns among those wanted that an operator may make; they are left out where no table has them.
+        rules: Which rows there are at all.
 
     Raises:
-        UserError: A table can't be read, a column is missing or in two tables, or ids are unfit.
+        UserError: A table can't be read, a column is missing or in two tables, ids are unfit, or no row is left.
     """
     table = open_table(sources.interactions)
     sides = {side.name: side for side in _sides(sources)}
@@ -87,7 +97,12 @@ def open_raw(
         *table.read(lambda scan: scan.collect_schema()),
         *(name for side in sides.values() for name in side.rows.columns),
     }
-    wanted = {name: why for name, why in wanted.items() if name in known or name not in made}
+    _require_new(rules, known)
+    given = Given(roles, tuple(name for name in table.read(lambda scan: scan.collect_schema()) if name != ROW))
+    outcomes = {name for rule in rules for name in rule.makes}
+    kept = [name for name in wanted if name in known or name not in made]
+    wanted = {name: why for name, why in wanted.items() if name in kept and name not in outcomes}
+    wanted = {**wanted_of(rules, given), **wanted}
 
     def joined(scan: pl.LazyFrame) -> pl.LazyFrame:
         return _join(scan, sides, list(wanted))
@@ -109,7 +124,22 @@ def open_raw(
     found = dict(frame.collect_schema())
     for name in wanted:
         dtype_of(found[name], name)
-    return Raw(frame, found, _tags(found, sides, roles), sides, roles, table)
+    dropped: tuple[Dropped, ...] = ()
+    if rules:
+        left, dropped = apply_rules(frame, rules, given, found, table.name)
+        place = workplace / "kept.parquet"
+        _write(left.select(ROW, *kept), place)
+        frame = pl.scan_parquet(place, glob=False)
+        found = dict(frame.collect_schema())
+    return Raw(frame, found, _tags(found, sides, roles), sides, roles, table, dropped)
+
+
+def _require_new(rules: Sequence[Rule], known: Collection[str]) -> None:
+    for rule in rules:
+        for name in rule.makes:
+            if name in known:
+                told = f"{rule.kind} is to make the column {name}, and the data have one"
+                raise UserError(told, where="etl.rows", cure="give it another `name`")
 
 
 def _write(frame: pl.LazyFrame, path: Path) -> None:

@@ -13,6 +13,8 @@ from etl.engines.spec import ENGINE_SPECS, AutoEngine, EngineSpec, NvtabularEngi
 from etl.features import FeatureSpec
 from etl.leaks import AnyLeaks, LeakSpec
 from etl.ops.given import placed
+from etl.ops.windows.clock import seconds
+from etl.rows import AnyRule, RepeatsRule
 from etl.splits import AnySplit, TimeSplit
 from etl.target import TargetSpec
 
@@ -22,6 +24,7 @@ class EtlSpec(Spec):
 
     Attributes:
         engine: Where plans run: `auto`, `cpu`, `cudf`, `dask-cuda`, `nvtabular`.
+        rows: Which rows there are at all: rules that are applied one after another before everything else.
         target: What is to be predicted.
         split: Which rows train, choose and judge.
         features: Columns and the operators that they pass through.
@@ -36,6 +39,7 @@ class EtlSpec(Spec):
     """
 
     engine: Annotated[EngineSpec, ByKind(ENGINE_SPECS, noun="engine")] = AutoEngine()
+    rows: tuple[AnyRule, ...] = ()
     target: TargetSpec
     split: AnySplit = TimeSplit()
     features: tuple[FeatureSpec, ...] = Field(min_length=1)
@@ -47,6 +51,20 @@ class EtlSpec(Spec):
         if self.start_from is not None and isinstance(self.engine, NvtabularEngineSpec):
             told = "NVTabular can't go on from an earlier fit; take another engine, or leave start_from out"
             raise fault_at(("start_from",), told, self.start_from)
+        return self
+
+    @model_validator(mode="after")
+    def _answers_are_known(self) -> Self:
+        """A label that takes time to come is not there for the last rows before a cut."""
+        for rule in self.rows:
+            if isinstance(rule, RepeatsRule) and rule.name == self.target.column:
+                gap = seconds(self.split.gap) if isinstance(self.split, TimeSplit) else 0.0
+                if gap < seconds(rule.within):
+                    cure = f"set `split: {{by: time, gap: {rule.within}}}`"
+                    told = (
+                        f"the target {rule.name} is known {rule.within} later, so a model would learn from the future"
+                    )
+                    raise fault_at(("split",), f"{told}; {cure}")
         return self
 
     def placed(self, base: Path) -> Self:

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from core.spec import Spec
 from core.union import ByKind
+from etl.ops.windows.clock import Duration, Unit
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -38,7 +39,15 @@ class TimeSplit(ShareSplit):
     """The latest rows of all judge, the ones before choose: nothing is learned from the future.
 
     Rows of one moment stay on one side, the earlier one, so the shares are met as nearly as ties allow.
+
+    Attributes:
+        gap: Rows that lie at most this long before a cut are set aside: they stand in the histories of later rows, but
+            neither train nor judge. For targets that are known only some time later: `14d`, or seconds.
+        unit: What whole numbers of the time column count: s, ms, us, ns. Dates and times need none.
     """
+
+    gap: Duration = 0
+    unit: Unit | None = None
 
 
 class UserTimeSplit(ShareSplit):

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from core.dataset import ROW, SPLIT, TIME
+from core.dataset import ASIDE, ROW, SPLIT, TIME
 from core.errors import UserError
 from etl.mix import below, mix64
 from etl.sources import Roles
@@ -27,6 +27,7 @@ from etl.splits import (
     TimeSplit,
     UserTimeSplit,
 )
+from etl.times import length_of
 
 Assign = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Adds the column SPLIT to a frame that has ROW, TIME and the role columns."""
@@ -79,14 +80,26 @@ def _time(spec: TimeSplit, rows: Rows) -> Assign:
     before = counted.select(TIME, before=pl.col("len").cum_sum() - pl.col("len"))
     total = int(counted["len"].sum())
 
-    def since(share: float) -> pl.Expr:
+    def since(share: float) -> int | None:
+        """The time from which on the last share of the rows lies."""
         wanted = total - math.floor(total * share + _ROUNDING)
         late = before.filter(pl.col("before") >= wanted)
-        if share == 0 or late.is_empty():
-            return pl.lit(value=False)
-        return pl.col(TIME).ge(late.item(0, TIME))
+        return None if share == 0 or late.is_empty() else int(late.item(0, TIME))
 
-    return lambda frame: frame.with_columns(_sides(since(spec.valid + spec.test), since(spec.test)))
+    cuts = [since(share) for share in (spec.valid + spec.test, spec.test)]
+    sides = _sides(*(pl.lit(value=False) if cut is None else pl.col(TIME) >= cut for cut in cuts))
+    if not spec.gap:
+        return lambda frame: frame.with_columns(sides)
+    gap = _gap(spec, rows)
+    near = [(pl.col(TIME) < cut) & (pl.col(TIME) >= cut - gap) for cut in cuts if cut is not None]
+    aside = pl.when(pl.any_horizontal(near)).then(pl.lit(ASIDE, pl.Int8)) if near else None
+    return lambda frame: frame.with_columns(sides if aside is None else aside.otherwise(sides).alias(SPLIT))
+
+
+def _gap(spec: TimeSplit, rows: Rows) -> int:
+    """In the unit of TIME."""
+    name = _need("time", rows.roles.time)
+    return length_of(spec.gap, name, rows.frame.collect_schema()[name], spec.unit)
 
 
 def _user_time(spec: UserTimeSplit, rows: Rows) -> Assign:

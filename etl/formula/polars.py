@@ -28,7 +28,7 @@ def evaluate(frame: pl.LazyFrame, tree: Tree, columns: Mapping[str, pl.Expr], na
         [1.0, None, None]
     """
     values: dict[Tree, Expr] = {}
-    made = []
+    made: list[str] = []
     for stage in _stages(tree):
         calls = [one for one in stage if isinstance(one, Call)]
         values |= {one: _leaf(one, columns) for one in stage if not isinstance(one, Call)}

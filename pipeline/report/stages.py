@@ -54,6 +54,7 @@ def facts(run: Run) -> tuple[Fact, ...]:
     if splits:
         note = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         found.insert(0, Fact("Interactions", f"{sum(splits.values()):,}", note))
+    found += gone(run)
     if peak:
         found.append(Fact("Largest memory", size(peak)))
     return tuple(found)
@@ -66,6 +67,20 @@ def rows_of(run: Run) -> dict[str, int]:
     if not isinstance(rows, Mapping):
         return {}
     return {split: int(rows[split]) for split in SPLITS if rows.get(split)}
+
+
+def gone(run: Run) -> list[Fact]:
+    """Rows that are in no split: what each rule dropped, and what the split set aside."""
+    etl = run.records.get("etl")
+    figures = etl.figures if etl else {}
+    found, rules = [], figures.get("dropped")
+    if isinstance(rules, list) and rules:
+        lost = {number: one["before"] - one["after"] for number, one in enumerate(rules)}
+        note = ", ".join(f"{one['rule']} {lost[number]:,}" for number, one in enumerate(rules))
+        found.append(Fact("Rows dropped", f"{sum(lost.values()):,} of {rules[0]['before']:,}", note))
+    if figures.get("aside"):
+        found.append(Fact("Rows set aside", f"{figures['aside']:,}", "before a cut, their answers not known yet"))
+    return found
 
 
 def versions(run: Run) -> tuple[Fact, ...]:
