@@ -8,6 +8,8 @@ from etl.ops.base import Operator
 from etl.ops.bucketize import Bucketize
 from etl.ops.categorify import Categorify
 from etl.ops.clip import Clip
+from etl.ops.column_similarity import ColumnSimilarity
+from etl.ops.data_stats import DataStats
 from etl.ops.drop_low_cardinality import DropLowCardinality
 from etl.ops.dropna import Dropna
 from etl.ops.fill import FillMedian, FillMissing
@@ -79,6 +81,8 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "hashed_cross": HashedCross,
     "reduce_dtype_size": ReduceDtypeSize,
     "join_external": JoinExternal,
+    "data_stats": DataStats,
+    "column_similarity": ColumnSimilarity,
 }
 """What a config and a saved workflow may name. LambdaOp is not here: it holds Python code."""
 
@@ -90,6 +94,8 @@ __all__ = [
     "Bucketize",
     "Categorify",
     "Clip",
+    "ColumnSimilarity",
+    "DataStats",
     "DifferenceLag",
     "DropLowCardinality",
     "Dropna",

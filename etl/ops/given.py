@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +71,14 @@ class Given:
         paths = tuple(str((self.base / path).absolute()) for path in self.files.path)
         return self.files.model_copy(update={"path": paths})
 
+    def matrix(self) -> Any:
+        """A table of row, column and (optionally) value as a sparse matrix of SciPy."""
+        rows, columns, *values = self.table.drop_nulls().get_columns()
+        data = values[0].to_numpy() if values else [1.0] * len(rows)
+        shape = (int(self.table.to_series(0).max()) + 1, int(columns.max()) + 1)  # type: ignore[arg-type]
+        coo = import_module("scipy.sparse").coo_matrix
+        return coo((data, (rows.to_numpy(), columns.to_numpy())), shape=shape)
+
     @property
     def name(self) -> str:
         """How messages call it."""
@@ -116,7 +125,9 @@ def _frame(value: Any) -> pl.DataFrame:
     if isinstance(value, pl.DataFrame):
         return value
     made: Any = None
-    if hasattr(value, "__arrow_c_stream__"):
+    if hasattr(value, "tocoo"):
+        made = _triples(value.tocoo())
+    elif hasattr(value, "__arrow_c_stream__"):
         made = pl.DataFrame(value)
     elif type(value).__module__.startswith("pandas"):
         made = pl.DataFrame({str(name): column.tolist() for name, column in value.items()}, nan_to_null=True)
@@ -124,6 +135,14 @@ def _frame(value: Any) -> pl.DataFrame:
         told = f"must be a frame, or the path of a Parquet or CSV file, got {type(value).__name__}"
         raise custom_error("table", told)
     return made
+
+
+def _triples(matrix: Any) -> pl.DataFrame:
+    """The cells of a sparse matrix by row and column; a row without any has one without a column."""
+    cells = pl.DataFrame({"row": matrix.row, "column": matrix.col, "value": matrix.data})
+    cells = cells.cast({"row": pl.Int64, "column": pl.Int64, "value": pl.Float64})
+    rows = pl.DataFrame({"row": range(matrix.shape[0])}, schema={"row": pl.Int64})
+    return rows.join(cells, on="row", how="left", maintain_order="left")
 
 
 def _dump(value: Given) -> Any:

@@ -12,6 +12,8 @@ from etl.ops import (
     Bucketize,
     Categorify,
     Clip,
+    ColumnSimilarity,
+    DataStats,
     DifferenceLag,
     DropLowCardinality,
     Dropna,
@@ -60,6 +62,13 @@ TABLE = pl.DataFrame(
     }
 )
 """Another table, to join."""
+FEATURES = pl.DataFrame(
+    [(1, "x", 1.0), (1, "y", 2.0), (3, "y", -1.5), (5, "z", 0.25), (-128, "x", 3.0), (-128, "z", 1.0)],
+    schema=["id", "feature", "weight"],
+    orient="row",
+)
+WORDS = pl.DataFrame({"word": ["a", "b", "b", "é", "東京"], "feature": ["x", "x", "y", "z", "w"]})
+"""Features of ids, to compare."""
 
 
 class TestCategorify(OperatorContract, operator=Categorify(), takes=WHOLE): ...
@@ -394,6 +403,19 @@ class TestJoinExternalInner(
     OperatorContract,
     operator=JoinExternal(TABLE, ["text", "bool"], "inner", ["word", "yes"], ["whole", "real", "word"], keep_on=False),
     takes=("text", "bool"),
+): ...
+
+
+class TestDataStats(OperatorContract, operator=DataStats(), takes=(*NUMBERS, "text")): ...
+
+
+class TestColumnSimilarity(
+    OperatorContract, operator=ColumnSimilarity(FEATURES, WORDS), takes=(["small", "text"], ["int", "text"])
+): ...
+
+
+class TestColumnSimilarityOfOne(
+    OperatorContract, operator=ColumnSimilarity(FEATURES, metric="inner"), takes=(["small", "int"],)
 ): ...
 
 
