@@ -106,7 +106,7 @@ class ListSlice(Operator[State]):
         if not self.pad or not self.most:
             return cut
         filler = pl.Series([[self._pad_of(column)] * self.most], dtype=polars_type(column))
-        return pl.concat_list([cut, pl.lit(filler)]).list.head(self.most)
+        return pl.concat_list([cut, pl.lit(filler)]).list.slice(0, self.most)
 
     def _node(self, graph: GraphBuilder, lists: Value) -> Value:
         assert isinstance(lists, Ragged)
