@@ -46,7 +46,8 @@ def require_same(earlier: Plan, plan: Plan) -> None:
     """
     for told in _differences(earlier, plan):
         raise UserError(
-            f"the features are not those of the earlier workflow: {told}",
+            f"not those of the earlier workflow: {told}",
+            where="features",
             cure="write the features as they were, or fit all rows anew without the earlier workflow",
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import logging
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -365,3 +367,14 @@ def test_other_features_and_missing_workflows_are_named(week: Desk) -> None:
     week.spec["engine"] = "nvtabular"
     with pytest.raises(ValueError, match="NVTabular can't go on from an earlier fit"):
         week.prepare()
+
+
+def test_the_page_about_updates_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "incremental.md"
+    code = "\n".join(re.findall(r"^```pycon\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL))
+    monkeypatch.chdir(tmp_path)
+    told: list[str] = []
+    runner = doctest.DocTestRunner()
+    runner.run(doctest.DocTestParser().get_doctest(code, {}, page.name, str(page), 0), out=told.append)
+    assert runner.tries > 9
+    assert not runner.failures, "".join(told)
