@@ -67,9 +67,9 @@ def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Fi
     samples = take(data.frame, golden, columns, rows=data.rows, seed=seed)
     write_table(_served(made, samples.golden, schema), dataset.sample_file)
     write_latest(dataset, made.fitted, data.frame)
-    told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted))
+    told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted), spec.target.column)
     write_table(told, dataset.profile_file)
-    leaks = guard(made, samples, spec, told.filter(pl.any_horizontal("drifts_valid", "drifts_test"))["name"].to_list())
+    leaks = guard(made, samples, spec, told)
     roles, split = data.raw.roles, spec.split
     cut = split.column if isinstance(split, ColumnSplit) else None
     return [*leaks, *drifting(told, quiet=(roles.user, roles.item, roles.time, cut))]

@@ -39,32 +39,33 @@ class Made:
     files: Sunk
 
 
-def guard(made: Made, samples: Samples, spec: EtlSpec, drifting: Collection[str]) -> list[Finding]:
+def guard(made: Made, samples: Samples, spec: EtlSpec, profile: pl.DataFrame) -> list[Finding]:
     """Look for features that know the answer or the future.
 
     Args:
         made: The rows, the workflow and the features.
         samples: Of the raw rows.
         spec: The settings.
-        drifting: The raw columns that drift between splits.
+        profile: Of the raw rows.
 
     Raises:
         UserError: There is one, and the settings refuse that.
     """
     if spec.leaks.action == "off":
         return []
-    return settled(spec.leaks, list(_look(made, samples, spec, drifting)))
+    return settled(spec.leaks, list(_look(made, samples, spec, profile)))
 
 
-def _look(made: Made, samples: Samples, spec: EtlSpec, drifting: Collection[str]) -> Iterator[Finding]:
+def _look(made: Made, samples: Samples, spec: EtlSpec, profile: pl.DataFrame) -> Iterator[Finding]:
     data, roles = made.data, made.data.raw.roles
     yield from plan_findings(spec.features, spec.split, roles, spec.target.column)
     # The target is among the inputs where operators see the answers of earlier rows.
     answers = {spec.target.column, TARGET}
     inputs = [name for name in made.fitted.inputs_of() if name in data.raw.types and name not in answers]
-    thin = {split: rows.gather_every(max(-(-rows.height // ROWS), 1)) for split, rows in samples.splits.items()}
-    raw = list(column_findings(thin, data.seen, inputs, roles, spec.leaks))
+    areas = dict(profile.select("name", "alone").iter_rows())
+    raw = list(column_findings(samples.splits, data.seen, {name: areas[name] for name in inputs}, roles, spec.leaks))
     yield from raw
+    drifting = profile.filter(pl.any_horizontal("drifts_valid", "drifts_test"))["name"].to_list()
     # A feature of a column that was named already, or is to be ignored, isn't news.
     known = {found.column for found in raw} | set(spec.leaks.ignore)
     made_of = {name: raw for name, raw in _worth_a_look(made.fitted, drifting) if not known.issuperset(raw)}

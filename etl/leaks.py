@@ -142,21 +142,21 @@ def _names(feature: FeatureSpec) -> str:
 
 
 def column_findings(
-    rows: Mapping[str, pl.DataFrame], seen: Look, inputs: Sequence[str], roles: Roles, spec: LeakSpec
+    rows: Mapping[str, pl.DataFrame], seen: Look, inputs: Mapping[str, float | None], roles: Roles, spec: LeakSpec
 ) -> Iterator[Finding]:
     """What the raw columns of the features tell.
 
     Args:
         rows: Split -> a sample of its rows, with TARGET.
         seen: What the first look found in all rows.
-        inputs: The raw columns that features are made of.
+        inputs: The raw columns that features are made of -> how well each alone tells the target (`etl.alone`).
         roles: Which columns tell who, what and when.
         spec: The limits.
     """
     answer = rows["train"][TARGET]
-    for name in inputs:
+    for name, told in inputs.items():
         values = rows["train"][name]
-        told, there = alone(values, answer), presence(values, answer)
+        there = presence(values, answer)
         if there is not None and there >= spec.alone:
             why = f"whether the column {name} is null tells the target (AUC {there:.3f} on training rows)"
             yield Finding("presence", name, f"{why}; is it filled in only after the event?")

@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from core.dataset import SPLITS
+from core.dataset import SPLITS, TARGET
+from etl.alone import alone
 from etl.bins import Bins
 from etl.drift import Reference, elements
 from etl.fitted import Fitted
@@ -43,12 +44,15 @@ TYPES: dict[str, Any] = {
     **{f"top_{split}": _COUNTS for split in SPLITS},
     **{f"{figure}_{split}": pl.Float64 for figure in ("psi", "chance", "js", "ks") for split in HELD_OUT},
     **{f"drifts_{split}": pl.Boolean for split in HELD_OUT},
+    "alone": pl.Float64,
 }
 """Columns of the table. Of a column of lists, `lengths` (quantiles) and all but `nulls` speak of the elements; the
 figures of `etl.drift` say what they speak of."""
 
 
-def profile(samples: Samples, seen: Look, unseen: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
+def profile(
+    samples: Samples, seen: Look, unseen: Mapping[str, Mapping[str, float]], target: str | None = None
+) -> pl.DataFrame:
     """Profile raw columns; one row a column, see `TYPES` for what is told.
 
     Counts of rows and nulls, extremes and means are exact; quantiles, frequent values and what differs between
@@ -59,11 +63,14 @@ def profile(samples: Samples, seen: Look, unseen: Mapping[str, Mapping[str, floa
         samples: All rows, or a sample of them.
         seen: What the first look found in all of them.
         unseen: Split -> raw column -> share of its rows whose value was unknown after training.
+        target: The column of the target; None: don't tell how well each column alone tells it (`etl.alone`).
     """
-    table = []
+    table, train = [], samples.splits[SPLITS[0]]
     for name in samples.profile.columns:
         parts = {split: rows[name] for split, rows in samples.splits.items()}
-        table.append(_column(samples.profile[name], parts, seen) | _differences(parts) | _unseen(name, unseen))
+        told = None if target in {None, name} else alone(train[name], train[TARGET])
+        row = _column(samples.profile[name], parts, seen) | _differences(parts) | _unseen(name, unseen)
+        table.append(row | {"alone": told})
     return pl.DataFrame(table, schema=TYPES, orient="row")
 
 

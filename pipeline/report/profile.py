@@ -54,7 +54,7 @@ def _row(told: dict[str, Any], known: Schema) -> ProfileRow:
     role = role_of(told["name"], known)
     nulls = told["nulls"] / rows if rows else 0.0
     plain = ProfileRow(told["name"], told["dtype"], role, rows, nulls, told["distinct"], unseen=unseen)
-    row = replace(plain, shifts=shifts(told))
+    row = replace(plain, shifts=shifts(told), alone=told.get("alone"))
     quantiles = told.get("quantiles") or []
     if quantiles and (told["distinct"] or 0) > FEW and not role.endswith("id"):
         return _numeric(row, told, quantiles)

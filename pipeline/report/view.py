@@ -70,6 +70,7 @@ class ProfileRow:
     top: tuple[Share, ...] = ()
     unseen: tuple[Share, ...] = ()
     shifts: tuple[Shift, ...] = ()
+    alone: float | None = None
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def profile() -> pl.DataFrame:
 def differences() -> pl.DataFrame:
     """How the splits differ: age moves far in the test split, genre a little, and the time says nothing of it."""
     sizes = {"rows_train": 80, "rows_valid": 10, "rows_test": 10}
-    age = {"name": "age", "edges": [16.0, 30.0, 44.0, 58.0, 72.0], "js_test": 0.5, "ks_test": 0.6}
+    age = {"name": "age", "edges": [16.0, 30.0, 44.0, 58.0, 72.0], "js_test": 0.5, "ks_test": 0.6, "alone": 0.625}
     age |= {"psi_valid": 0.04, "js_valid": 0.1, "ks_valid": 0.09, "drifts_valid": False}
     age |= {"psi_test": 1.75, "drifts_test": True}
     age |= {"histogram_train": [1, 5, 7, 0], "histogram_valid": [0, 0, 1, 1], "histogram_test": [0, 0, 1, 1]}

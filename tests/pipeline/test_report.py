@@ -149,6 +149,7 @@ def test_drift_is_told_and_drawn(tmp_path):
     data = text[text.index('<section id="data">') :]
     assert '<span class="each down" title="JS 0.500, KS 0.600">1.75<small>test</small></span>' in data
     assert '<span class="each" title="JS 0.125">0.12<small>test</small></span>' in data
+    assert '<td class="number">0.625</td>' in data
     drawn = data[data.index("Splits compared") :]
     assert drawn.index("age by split") < drawn.index("genre by split"), "the farthest first"
     assert "valid PSI 0.04, JS 0.100, KS 0.090; test PSI 1.75, JS 0.500, KS 0.600" in drawn
