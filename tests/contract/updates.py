@@ -126,7 +126,7 @@ class UpdateContract:
         for name in made.columns:
             ids = Tag.CATEGORICAL in updated.schema[name].tags
             if ids and old is not None:
-                _require_kept(old, updated, frame, name)
+                require_kept(old, updated, frame, name)
             if not (ids and limited):
                 assert made.schema[name] == expected.schema[name]
                 _require_equal(_flat(made[name]), _flat(expected[name]), ids=ids, error=self.merge_error)
@@ -142,7 +142,7 @@ def states(fitted: Fitted) -> list[Any]:
     ]
 
 
-def _require_kept(old: Fitted, updated: Fitted, frame: pl.DataFrame, name: str) -> None:
+def require_kept(old: Fitted, updated: Fitted, frame: pl.DataFrame, name: str) -> None:
     """An id is what it was, or one that there was not."""
     before, now = (_flat(fitted.transform(frame, [name]).collect()[name]) for fitted in (old, updated))
     cardinality = old.schema[name].cardinality

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from core.dataset import ROW
 from etl import engines
 from etl.fitted import Fitted
-from etl.ops.base import Rows
+from etl.ops.base import Rows, State
 from tests.contract.operators import OperatorContract
 from tests.tools.plan_check import contract_cases
 
@@ -43,3 +43,20 @@ def test_a_case_is_equal_on_both_engines(case: type[OperatorContract], gpu: engi
     (ours, on_cpu), (theirs, on_gpu) = made["cpu"], made["cudf"]
     assert_frame_equal(on_gpu, on_cpu, rel_tol=1e-6, abs_tol=1e-6)
     assert theirs.schema == ours.schema
+
+
+LEARNING = [case for case in contract_cases() if case.operator.state_type is not State]
+
+
+@pytest.mark.parametrize("case", LEARNING, ids=lambda case: case.__name__.removeprefix("Test"))
+def test_an_update_is_equal_on_both_engines(case: type[OperatorContract], gpu: engines.Engine, tmp_path: Path) -> None:
+    contract, path = case(), tmp_path / "rows.parquet"
+    contract.all_rows.write_parquet(path)
+    frame = pl.scan_parquet(path)
+    made = {}
+    for engine in (engines.CpuEngine(), gpu):
+        fitted = contract.workflow.fit(frame.filter(pl.col(ROW) < 3), engine)
+        updated = fitted.update(frame.filter(pl.col(ROW) >= 3), engine)
+        made[engine.name] = updated.schema, updated.transform(contract.all_rows).collect()
+    assert made["cpu"][0] == made["cudf"][0]
+    assert_frame_equal(made["cudf"][1], made["cpu"][1], rel_tol=1e-6, abs_tol=1e-6)
