@@ -64,7 +64,7 @@ test: $(READY_TEST) ## the tests (those that need a GPU are left out)
 	$(BIN)/python -m pytest $(ARGS)
 
 test-nvtabular: $(READY_NVTABULAR) ## the comparison with NVTabular, in an environment of its own
-	$(NVTABULAR_VENV)/bin/python -m pytest -m nvtabular tests/etl $(ARGS)
+	$(NVTABULAR_VENV)/bin/python -m pytest -m nvtabular tests/etl/ops/test_nvtabular.py tests/etl/nvtabular $(ARGS)
 
 check: lint type plan-check ## what a change must pass beside the tests
 

@@ -52,12 +52,10 @@ class _Graph:
     def add(self, step: PlannedStep) -> None:
         _require_possible(step)
         columns = step.columns(self.known)
-        with describing():
-            theirs = step.operator.nvtabular(columns)
         self.steps.append(
             {
                 "number": step.number,
-                **_plain_call(theirs, step),
+                **_plain_call(step, columns),
                 "inputs": self.parts(step.inputs, getattr(step.operator, "groups", ())),
                 "out_path": str(self.scratch / f"{step.number:02}"),
             }
@@ -107,8 +105,14 @@ def refusal(kind: str, why: str, columns: str) -> UserError:
     )
 
 
-def _plain_call(theirs: Any, step: PlannedStep) -> dict[str, Any]:
-    """A described operator as JSON holds it."""
+def _plain_call(step: PlannedStep, columns: Sequence[Column]) -> dict[str, Any]:
+    """An operator of NVTabular as JSON holds it."""
+    try:
+        with describing():
+            theirs = step.operator.nvtabular(columns)
+    except ImportError:
+        # What it would be made of is a frame of pandas or a matrix of SciPy.
+        theirs = None
     if isinstance(theirs, Described):
         call = {"name": theirs.name, "args": list(theirs.args), "kwargs": dict(theirs.kwargs)}
         if _is_plain(call):

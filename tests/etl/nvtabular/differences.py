@@ -13,11 +13,29 @@ import pytest
 
 from core.errors import UserError
 from etl import Workflow
-from etl.ops import Categorify, FillMedian, FillMissing, HashBucket, LogOp, Normalize, NormalizeMinMax
+from etl.ops import (
+    Categorify,
+    DifferenceLag,
+    DropLowCardinality,
+    Dropna,
+    FillMedian,
+    FillMissing,
+    Groupby,
+    HashBucket,
+    HashedCross,
+    JoinExternal,
+    JoinGroupby,
+    ListSlice,
+    LogOp,
+    Normalize,
+    NormalizeMinMax,
+    ReduceDtypeSize,
+    TargetEncoding,
+)
 from tests.etl.nvtabular.peer import Peer
 
 
-def ours(columns: list[str], operator: Any, rows: pl.DataFrame, later: pl.DataFrame | None = None) -> pl.DataFrame:
+def ours(columns: Any, operator: Any, rows: pl.DataFrame, later: pl.DataFrame | None = None) -> pl.DataFrame:
     """What we make of rows."""
     return Workflow(columns >> operator).fit(rows).transform(rows if later is None else later).collect()
 
@@ -138,6 +156,198 @@ def nothing_to_learn_from(peer: Peer) -> None:
         ours(["x"], Normalize(), rows)
 
 
+def lists_of_numbers(peer: Peer) -> None:
+    rows = pl.DataFrame({"l": [[0.0, 2.0], [4.0]]})
+    assert peer.both(["l"] >> peer.ops.Normalize(), rows)["l"].to_list() == [[-1.0, 0.0], [1.0]]
+    with pytest.raises(UserError, match="takes single values"):
+        ours(["l"], Normalize(), rows)
+
+
+def null_lists(peer: Peer) -> None:
+    rows = pl.DataFrame({"l": [["a", "b"], None, ["a"]]})
+    for theirs in (peer.ops.Categorify(), peer.ops.ListSlice(1), peer.ops.ValueCount()):
+        fails(lambda theirs=theirs: peer.both(["l"] >> theirs, rows), "NoneType")
+    assert ours(["l"], Categorify(), rows)["l"].to_list() == [[3, 4], [], [3]]
+    assert ours(["l"], ListSlice(1), rows)["l"].to_list() == [["a"], [], ["a"]]
+
+
+def a_column_alone_and_in_a_group(peer: Peer) -> None:
+    rows = pl.DataFrame({"a": [1, 1, 2], "b": ["x", "y", "x"], "y": [0, 1, 1]})
+    columns, operator = [["a", "b"], "a"], TargetEncoding("y", kfold=1)
+    theirs = peer.both(columns >> operator.nvtabular([]), rows)
+    assert sorted(theirs.columns) == ["TE_a_b_y", "TE_a_y"]
+    assert ours(columns, operator, rows).columns == ["TE_a_b_y"]
+    both = ([["a", "b"]] >> operator) + (["a"] >> operator)
+    made = Workflow(both).fit(rows).transform(rows).collect()
+    for name in theirs.columns:
+        assert made[name].to_list() == pytest.approx(theirs[name].to_list())
+
+
+def null_in_a_list(peer: Peer) -> None:
+    rows = pl.DataFrame({"l": [["a", None], ["a"]]})
+    assert peer.both(["l"] >> peer.ops.Categorify(), rows)["l"].to_list() == [[3, 2], [3]]
+    assert ours(["l"], Categorify(), rows)["l"].to_list() == [[3, 1], [3]]
+
+
+def one_table_for_all(peer: Peer) -> None:
+    """The ids of the second column begin where the number of values, not of ids, of the first ends."""
+    rows = pl.DataFrame({"a": ["x", "y", "x", None], "b": [1, 1, 2, 2]})
+    theirs = peer.both(["a", "b"] >> peer.ops.Categorify(single_table=True), rows)
+    assert theirs["a"].to_list() == [3, 4, 3, 3], "null has the id of a value"
+    made = ours(["a", "b"], Categorify(single_table=True), rows)
+    assert made["a"].to_list() == [3, 4, 3, 1]
+    assert set(made["a"]).isdisjoint(made["b"])
+
+
+def hash_of_lists(peer: Peer) -> None:
+    rows = pl.DataFrame({"l": [[1, 2], [1]]})
+    fails(lambda: peer.both(["l"] >> peer.ops.HashBucket(10), rows), "unhashable")
+    made = ours(["l"], HashBucket(10), rows)["l"].to_list()
+    assert made[0][0] == made[1][0]
+
+
+def cross_of_the_row(peer: Peer) -> None:
+    rows = pl.DataFrame({"a": [1] * 12, "b": [2] * 12})
+    assert peer.both(["a", "b"] >> peer.ops.HashedCross(50), rows)["a_X_b"].n_unique() > 1
+    assert ours(["a", "b"], HashedCross(50), rows)["a_X_b"].n_unique() == 1
+
+
+def key_without_value(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", None], "x": [1.0, 3.0, 4.0]})
+    theirs = peer.both(["k"] >> peer.ops.JoinGroupby(cont_cols=["x"], stats=["count", "mean"]), rows)
+    assert theirs.row(2) == (0, float("inf"))
+    assert ours(["k"], JoinGroupby("x", ["count", "mean"]), rows).row(2) == (1.0, 4.0)
+
+
+def number_without_value(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", "a"], "x": [1.0, None, 3.0]})
+    theirs = peer.both(["k"] >> peer.ops.JoinGroupby(cont_cols=["x"], stats=["mean"]), rows)
+    assert theirs["k_x_mean"][0] == pytest.approx(4 / 3)
+    assert ours(["k"], JoinGroupby("x", ["mean"]), rows)["k_x_mean"][0] == 2.0
+
+
+def key_that_was_not_seen(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]})
+    later = pl.DataFrame({"k": ["a", "new"], "x": [1.0, 1.0]})
+    workflow = peer.fit(["k"] >> peer.ops.JoinGroupby(cont_cols=["x"], stats=["count"]), rows)
+    fails(lambda: peer.apply(workflow, later), "non-finite")
+    assert ours(["k"], JoinGroupby("x"), rows, later)["k_count"].to_list() == [2.0, 0.0]
+
+
+def counts_alone(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", "b"]})
+    fails(lambda: peer.both(["k"] >> peer.ops.JoinGroupby(stats=["count"]), rows), "AttributeError")
+    assert ours(["k"], JoinGroupby(), rows)["k_count"].to_list() == [2.0, 2.0, 1.0]
+
+
+CLICKS = pl.DataFrame({"k": [*"abababab"], "y": [1, 0, 1, 1, 0, 0, 1, 0]})
+
+
+def folds(peer: Peer) -> None:
+    theirs = peer.both(["k"] >> peer.ops.TargetEncoding("y", p_smooth=1), CLICKS)["TE_k_y"].to_list()
+    node = ["k"] >> TargetEncoding("y", p_smooth=1)
+    _, made = Workflow(node).fit_transform(CLICKS)
+    assert made.collect()["TE_k_y"].to_list() != pytest.approx(theirs)
+    # Both leave a row's own fold out: each value is that of the key without some of its rows.
+    assert len(set(theirs)) > 2
+    assert made.collect()["TE_k_y"].n_unique() > 2
+
+
+def target_encoding_of_new_rows(peer: Peer) -> None:
+    """The same key gives one value for a new row here; there it depends on where the row stands."""
+    later = pl.DataFrame({"k": ["a"] * 8, "y": [0] * 8})
+    workflow = peer.fit(["k"] >> peer.ops.TargetEncoding("y", p_smooth=1), CLICKS)
+    assert peer.apply(workflow, later)["TE_k_y"].n_unique() > 1
+    made = ours(["k"], TargetEncoding("y", p_smooth=1), CLICKS, later)["TE_k_y"]
+    assert made.to_list() == pytest.approx([(3 + 0.5) / (4 + 1)] * 8)
+
+
+def target_at_inference(peer: Peer) -> None:
+    workflow = peer.fit(["k"] >> peer.ops.TargetEncoding("y"), CLICKS)
+    fails(lambda: peer.apply(workflow, CLICKS.select("k")), "y")
+    assert ours(["k"], TargetEncoding("y"), CLICKS, CLICKS.select("k")).height == 8
+
+
+def given_mean(peer: Peer) -> None:
+    theirs = peer.ops.TargetEncoding("y", target_mean=0.5, kfold=1)
+    fails(lambda: peer.both(["k"] >> theirs, CLICKS), "AttributeError")
+    made = ours(["k"], TargetEncoding("y", target_mean=0.5, kfold=1), CLICKS)["TE_k_y"][0]
+    assert made == pytest.approx((3 + 20 * 0.5) / (4 + 20))
+
+
+def names_of_encodings(peer: Peer) -> None:
+    fails(lambda: peer.both(["k"] >> peer.ops.TargetEncoding("y", out_col="z", kfold=1), CLICKS), "TE_k_y")
+    assert ours(["k"], TargetEncoding("y", out_col="z", kfold=1), CLICKS).columns == ["z"]
+
+
+def key_without_value_encoded(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", None, None], "y": [1, 1, 0, 1]})
+    theirs = peer.both(["k"] >> peer.ops.TargetEncoding("y", kfold=1, p_smooth=1), rows)["TE_k_y"][2]
+    assert theirs == pytest.approx((1 + 0.75) / (0 + 1)), "the rows without a key count as none"
+    made = ours(["k"], TargetEncoding("y", kfold=1, p_smooth=1), rows)["TE_k_y"][2]
+    assert made == pytest.approx((1 + 0.75) / (2 + 1))
+
+
+def rows_in_any_order(peer: Peer) -> None:
+    rows = pl.DataFrame({"u": [1, 2, 1, 2], "t": [10, 5, 15, 9]})
+    theirs = peer.both(["t"] >> peer.ops.DifferenceLag(["u"]), rows)
+    assert theirs.to_series().fill_nan(None).null_count() == 4
+    assert ours(["t"], DifferenceLag("u"), rows).to_series().to_list() == [None, None, 5.0, 4.0]
+
+
+def difference_across_parts(peer: Peer) -> None:
+    rows = pl.DataFrame({"u": [1, 1, 1, 1], "t": [1, 2, 5, 6]})
+    theirs = peer.both(["t"] >> peer.ops.DifferenceLag(["u"]), rows, parts=2)
+    assert theirs.to_series().fill_nan(None).to_list() == [None, 1.0, None, 1.0]
+    assert ours(["t"], DifferenceLag("u"), rows).to_series().to_list() == [None, 1.0, 3.0, 1.0]
+
+
+def groups_across_parts(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": [1, 2, 1, 2], "v": [1.0, 2.0, 3.0, 4.0]})
+    theirs = peer.both(["k", "v"] >> peer.ops.Groupby(groupby_cols=["k"], aggs={"v": ["sum"]}), rows, parts=2)
+    assert theirs["v_sum"].to_list() == [1.0, 2.0, 3.0, 4.0]
+    assert ours(["k", "v"], Groupby("k", aggs={"v": ["sum"]}), rows)["v_sum"].to_list() == [4.0, 6.0]
+
+
+def empty_string_dropped(peer: Peer) -> None:
+    rows = pl.DataFrame({"s": ["", "a", None]})
+    assert peer.both(["s"] >> peer.ops.Dropna(), rows)["s"].to_list() == ["", "a"]
+    assert ours(["s"], Dropna(), rows)["s"].to_list() == ["a"]
+
+
+def columns_of_the_other_table(peer: Peer) -> None:
+    table = pl.DataFrame({"k": ["a", "b"], "z": [1, 2]})
+    rows = pl.DataFrame({"k": ["a", "c"]})
+    operator = JoinExternal(table, on="k", columns_ext=["z"])
+    fails(lambda: peer.both(["k"] >> operator.nvtabular([]), rows), "KeyError", "k")
+    assert ours(["k"], operator, rows).rows() == [("a", 1), ("c", None)]
+
+
+def padding(peer: Peer) -> None:
+    rows = pl.DataFrame({"l": [[1, 2, 3], [4]]})
+    assert peer.both(["l"] >> peer.ops.ListSlice(2, pad=True), rows)["l"].to_list() == [[1, 2], [4]]
+    assert ours(["l"], ListSlice(2, pad=True), rows)["l"].to_list() == [[1, 2], [4, 0]]
+
+
+def slice_without_the_last(peer: Peer) -> None:
+    rows = pl.DataFrame({"l": [[1, 2, 3], [4]]})
+    fails(lambda: peer.both(["l"] >> peer.ops.ListSlice(0, -1), rows), "maximum size")
+    assert ours(["l"], ListSlice(0, -1), rows)["l"].to_list() == [[1, 2], []]
+
+
+def cardinality_of_what_is_none(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "b"]})
+    fails(lambda: peer.both(["k"] >> peer.ops.DropLowCardinality(), rows), "TypeError")
+    assert ours(["k"], DropLowCardinality(), rows).columns == ["k"]
+
+
+def later_value_too_large(peer: Peer) -> None:
+    rows, later = pl.DataFrame({"n": [1, 100]}), pl.DataFrame({"n": [100, 1000]})
+    workflow = peer.fit(["n"] >> peer.ops.ReduceDtypeSize(), rows)
+    assert peer.apply(workflow, later)["n"].to_list() == [100, -24]
+    assert ours(["n"], ReduceDtypeSize(), rows, later)["n"].to_list() == [100, None]
+
+
 def types_of_outputs(peer: Peer) -> None:
     rows = pl.DataFrame({"x": [1.0, None, 2.0], "c": ["a", "b", None], "n": [1.0, 2.0, 3.0]})
     ops = peer.ops
@@ -154,6 +364,9 @@ def types_of_outputs(peer: Peer) -> None:
 DIFFERENCES: dict[str, Callable[[Peer], None]] = {
     "types of outputs": types_of_outputs,
     "nothing to learn from": nothing_to_learn_from,
+    "null lists": null_lists,
+    "a column alone and in a group": a_column_alone_and_in_a_group,
+    "lists in log and normalize": lists_of_numbers,
     "categorify: ties": ties,
     "categorify: unknown values in buckets": unknown_buckets,
     "categorify: freq_threshold with max_size": threshold_and_size,
@@ -162,11 +375,34 @@ DIFFERENCES: dict[str, Callable[[Peer], None]] = {
     "categorify: integers above 2^53 beside nulls": large_integers,
     "categorify: fractions": fractions_as_categories,
     "categorify: empty strings": empty_string,
-    "hash_bucket": hash_of_the_row,
+    "categorify: null in a list": null_in_a_list,
+    "categorify: single_table": one_table_for_all,
+    "hash_bucket: equal values": hash_of_the_row,
+    "hash_bucket: lists": hash_of_lists,
+    "hashed_cross: equal values": cross_of_the_row,
     "log: x = -1": logarithm_of_zero,
     "log: float32": logarithm_in_float32,
     "fill_median: several parts": median_of_parts,
     "normalize: infinite values": infinite_moments,
     "normalize_min_max: a constant column": constant_between_extremes,
+    "join_groupby: rows without a key": key_without_value,
+    "join_groupby: numbers without a value": number_without_value,
+    "join_groupby: a key that was not seen": key_that_was_not_seen,
+    "join_groupby: no cont_cols": counts_alone,
+    "target_encoding: folds": folds,
+    "target_encoding: new rows": target_encoding_of_new_rows,
+    "target_encoding: target at inference": target_at_inference,
+    "target_encoding: target_mean": given_mean,
+    "target_encoding: out_col": names_of_encodings,
+    "target_encoding: rows without a key": key_without_value_encoded,
+    "difference_lag: order of rows": rows_in_any_order,
+    "difference_lag: several parts": difference_across_parts,
+    "groupby: several parts": groups_across_parts,
+    "dropna: empty strings": empty_string_dropped,
+    "join_external: columns_ext without the key": columns_of_the_other_table,
+    "list_slice: pad": padding,
+    "list_slice: all but the last": slice_without_the_last,
+    "drop_low_cardinality: other columns": cardinality_of_what_is_none,
+    "reduce_dtype_size: a later value": later_value_too_large,
 }
 """Name in the table of docs/nvtabular.md -> what shows it."""

@@ -18,11 +18,13 @@ from etl.nvtabular.process import PYTHON, Process, interpreter
 from etl.ops import (
     Categorify,
     Clip,
+    ColumnSimilarity,
     DifferenceLag,
     Dropna,
     FillMedian,
     Filter,
     Formula,
+    JoinExternal,
     LambdaOp,
     LogOp,
     Normalize,
@@ -110,7 +112,7 @@ def test_the_worker_is_a_script_for_older_pythons_that_imports_nothing_of_ours()
     assert outside == {"nvtabular", "nvtabular.workflow.node"}
 
 
-SCHEMA = pl.Schema({"x": pl.Float64(), "y": pl.Int8(), "c": pl.String()})
+SCHEMA = pl.Schema({"x": pl.Float64(), "y": pl.Int8(), "i": pl.Int64(), "c": pl.String()})
 
 
 def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
@@ -135,6 +137,11 @@ def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
         (["x", "y"] >> Formula("x + y", "z"), "no operator for formulas"),
         (["x"] >> LambdaOp(lambda x: x + 1), "Python"),
         ((["x"] >> Clip(min=0)) + ["y"], "no operator is applied"),
+        (
+            [["y", "i"]] >> ColumnSimilarity(pl.DataFrame({"id": [0], "topic": [1]})),
+            "column_similarity .* Python objects",
+        ),
+        (["c"] >> JoinExternal(pl.DataFrame({"c": ["a"], "z": [1]}), on="c"), "join_external .* Python objects"),
         (["x"] >> Dropna(), "dropna can't be handed to NVTabular: it changes the rows"),
         (["x"] >> DifferenceLag("c"), "looks at earlier rows"),
         (["c"] >> Filter(lambda frame: frame["c"] == "a"), "changes the rows"),
