@@ -139,7 +139,7 @@ def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
         ((["x"] >> Clip(min=0)) + ["y"], "no operator is applied"),
         (
             [["y", "i"]] >> ColumnSimilarity(pl.DataFrame({"id": [0], "topic": [1]})),
-            "column_similarity .* Python objects",
+            "similarity .* Python objects",
         ),
         (["c"] >> JoinExternal(pl.DataFrame({"c": ["a"], "z": [1]}), on="c"), "join_external .* Python objects"),
         (["x"] >> Dropna(), "dropna can't be handed to NVTabular: it changes the rows"),
