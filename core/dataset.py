@@ -3,7 +3,7 @@
     DIR/
       train/part-*.parquet  valid/  test/   transformed features + target + USER_INDEX / ITEM_INDEX
       schema.json  schema.pbtxt             the columns of those files
-      manifest.json                         rows, files and hashes of each split; figures of the ETL
+      manifest.json                         rows, files and hashes of each split; what was learned, and of which rows
       workflow/                             the fitted workflow (etl.Workflow.load)
       raw_schema.json                       the raw columns that the workflow reads
       raw/sample.parquet                    up to 1000 raw rows of the test split (for the golden file)

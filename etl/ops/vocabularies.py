@@ -174,7 +174,7 @@ def _tell(where: str, found: Vocabulary, *, threshold: int, most: int) -> None:
     """Say which values get no id because there is none left."""
     left_out = found.rare.filter(pl.col(COUNT) >= threshold).height
     if left_out:
-        _log.warning("%s: %d new values get no id, since max_size leaves %d", where, left_out, most)
+        _log.warning("%s: %d new values get no id: max_size allows no more than %d values", where, left_out, most)
 
 
 def _in_order(counts: pl.DataFrame) -> pl.DataFrame:
