@@ -177,3 +177,21 @@ def test_samples_of_a_random_split_hold_every_split(monkeypatch: pytest.MonkeyPa
     for split in SPLITS:
         assert 60 < told[f"rows_{split}"] < 140
     assert not told["drifts_test"]
+
+
+def test_a_column_of_lists_from_the_source_to_the_profile(flat: Desk) -> None:
+    rows = 400
+    tags = [[f"t{n % 5}"] * (n % 3) if n % 7 else None for n in range(rows)]
+    tags[-40:] = [["new", "t1"]] * 40
+    frame = pl.DataFrame({"t": range(rows), "tags": tags, "click": [n % 2 for n in range(rows)]})
+    flat.sources = {"interactions": {"path": flat.write("lists.parquet", frame)}, "roles": {"time": "t"}}
+    flat.spec["split"] = {"by": "time", "valid": 0.1, "test": 0.1}
+    flat.spec["features"] = [{"columns": ["tags"], "ops": ["categorify"]}]
+    dataset = flat.prepare()
+    told = pl.read_parquet(dataset.profile_file).rows_by_key("name", named=True, unique=True)["tags"]
+    assert (told["nulls"], told["dtype"]) == (frame["tags"].null_count(), "List(String)")
+    assert (told["unseen_valid"], told["unseen_test"]) == (0.0, 0.5)
+    assert told["drifts_test"]
+    assert not told["drifts_valid"]
+    assert told["top_values"][0] == "t1"
+    assert {one["column"] for one in dataset.manifest()["warnings"]} == {"tags"}
