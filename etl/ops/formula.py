@@ -10,9 +10,8 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from core.errors import UserError
-from core.schema import Column, DType
+from core.schema import Column, DType, Tag
 from core.spec import custom_error
-from core.suggest import did_you_mean
 from etl.formula.onnx import to_onnx
 from etl.formula.parse import TESTS, parse
 from etl.formula.polars import evaluate
@@ -22,6 +21,8 @@ from etl.onnx import GraphBuilder, Value, to_float
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import continuous
 from etl.ops.elementwise import number
+
+SIDES = frozenset({Tag.USER, Tag.ITEM})
 
 
 class Formula(Operator[State]):
@@ -59,34 +60,41 @@ class Formula(Operator[State]):
             raise custom_error("formula", f"{min(inside)} {told}")
         return value
 
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Every column of the formula; those that it is applied to need not be all."""
+        return names(parse(self.formula))
+
     def outputs(self, columns: Sequence[Column], state: State | None = None) -> tuple[Column, ...]:
         """Declare one continuous column; it belongs to the user or the item when every input does."""
-        given = {column.name: column for column in columns}
-        used = names(parse(self.formula))
-        for name in used:
-            if name not in given:
-                told = f"the formula {self.formula!r} names a column that the feature does not list"
-                raise UserError(told, where=f"column {name}", cure=did_you_mean(name, given))
+        given, tree = {column.name: column for column in columns}, parse(self.formula)
+        used = names(tree)
         for name in given:
             if name not in used:
                 told = f"the formula {self.formula!r} does not use the column"
                 raise UserError(told, where=f"column {name}", cure="leave it out of the feature's columns")
-        require_types(parse(self.formula), given, self.formula)
+        if len(used) == len(given):
+            require_types(tree, given, self.formula)
         tags = reduce(frozenset.intersection, (column.tags for column in columns))
-        return (continuous(Column(self.name, columns[0].dtype, tags), nullable=True),)
+        # What it reads beside its columns may belong to any side.
+        own = tags if len(used) == len(given) else tags - SIDES
+        return (continuous(Column(self.name, columns[0].dtype, own), nullable=True),)
 
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the column."""
-        values = {column.name: operand(wiring, column) for column in columns}
-        return evaluate(frame, parse(self.formula), values, wiring.outputs[self.name])
+        tree = parse(self.formula)
+        known = {name: wiring.columns[name] for name in names(tree)}
+        require_types(tree, known, self.formula)
+        values = {name: operand(wiring, column) for name, column in known.items()}
+        return evaluate(frame, tree, values, wiring.outputs[self.name])
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State
     ) -> dict[str, Value]:
         """Add its nodes."""
+        used = names(parse(self.formula))
         values = {
-            column.name: inputs[column.name] if column.dtype == DType.STRING else to_float(graph, inputs[column.name])
-            for column in columns
+            name: inputs[name] if inputs[name].dtype == "string" else to_float(graph, inputs[name]) for name in used
         }
         return {self.name: to_onnx(graph, parse(self.formula), values)}
 

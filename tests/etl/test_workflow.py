@@ -237,7 +237,7 @@ class TestRefusals:
         self.refuse(["age", "extra"] >> Rename(name="x"), "column age, extra: rename can't call 2 columns x")
 
     def test_a_formula_over_other_columns(self):
-        self.refuse(["age"] >> Formula("age / agee", "x"), "column agee: .* names a column that the feature")
+        self.refuse(["age"] >> Formula("age / agee", "x"), "column agee: .* no such column, which expression reads")
         self.refuse(["age", "extra"] >> Formula("age + 1", "x"), "column extra: .* does not use the column")
 
     def test_nulls_made_on_the_way_are_seen(self):
