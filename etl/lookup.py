@@ -42,18 +42,28 @@ def add_ids(
         >>> add_ids(frame, "k", pl.Series(["a", "b"]), "id", first=3, unknown=2, ordered=True).collect()["id"].to_list()
         [4, 2, 2]
     """
-    if values.is_empty():
-        return frame.with_columns(pl.lit(unknown, pl.Int32).alias(output))
-    if host and (values.dtype != pl.String or len(values) > SMALL_TEXT):
-        find = Positions(values, first=first, unknown=unknown)
-        found = pl.col(key).map_batches(find, return_dtype=pl.Int32, is_elementwise=True)
-        return frame.with_columns(found.alias(output))
+    if host or len(values) <= SMALL:
+        return frame.with_columns(found(pl.col(key), values, first=first, unknown=unknown, host=host).alias(output))
     ids = pl.int_range(first, first + len(values), dtype=pl.Int32, eager=True)
-    if len(values) <= SMALL:
-        default = pl.lit(unknown, pl.Int32)
-        found = pl.col(key).replace_strict(values, ids, default=default, return_dtype=pl.Int32)
-        return frame.with_columns(found.alias(output))
     value = f"{output}!value"
     table = pl.LazyFrame({value: values, output: ids})
     joined = frame.join(table, left_on=key, right_on=value, how="left", maintain_order="left" if ordered else "none")
     return joined.with_columns(pl.col(output).fill_null(unknown))
+
+
+def found(key: pl.Expr, values: pl.Series, *, first: int, unknown: int, host: bool) -> pl.Expr:
+    """The same as an expression.
+
+    Example:
+        >>> frame = pl.DataFrame({"k": [["b", "z"], []]})
+        >>> look = found(pl.element(), pl.Series(["a", "b"]), first=3, unknown=2, host=True)
+        >>> frame.select(pl.col("k").list.eval(look))["k"].to_list()
+        [[4, 2], []]
+    """
+    if values.is_empty():
+        return pl.lit(unknown, pl.Int32)
+    if host and (values.dtype != pl.String or len(values) > SMALL_TEXT):
+        find = Positions(values, first=first, unknown=unknown)
+        return key.map_batches(find, return_dtype=pl.Int32, is_elementwise=True)
+    ids = pl.int_range(first, first + len(values), dtype=pl.Int32, eager=True)
+    return key.replace_strict(values, ids, default=pl.lit(unknown, pl.Int32), return_dtype=pl.Int32)

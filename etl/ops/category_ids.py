@@ -14,8 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core.schema import Column
+from etl import lookup
 from etl.hashing import add_bucket, add_cross, bucket, bucket_node, cross_node
-from etl.lookup import add_ids
 from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, where
 from etl.ops.base import Wiring
 from etl.ops.category_tables import VALUE, Table
@@ -58,7 +58,7 @@ class Ids:
     def add_found(self, frame: pl.LazyFrame, column: Column, output: str, wiring: Wiring) -> pl.LazyFrame:
         """Look a column of single values up, whose key stands in `key_of(output)`."""
         key, found = key_of(output), _found(output)
-        frame = add_ids(
+        frame = lookup.add_ids(
             frame,
             key,
             self.known[VALUE],
@@ -109,10 +109,7 @@ class Ids:
     def in_lists(self, x: pl.Expr, column: Column) -> pl.Expr:
         """The ids of the elements of lists; a null list becomes an empty one."""
         key = key_expression(clean(pl.element(), column.dtype), column)
-        found = pl.lit(self._unknown, pl.Int32)
-        if self.known.height:
-            ids = pl.int_range(self.first, self.first + self.known.height, dtype=pl.Int32, eager=True)
-            found = key.replace_strict(self.known[VALUE], ids, default=found, return_dtype=pl.Int32)
+        found = lookup.found(key, self.known[VALUE], first=self.first, unknown=self._unknown, host=True)
         if self.buckets > 1:
             hashed = bucket(key, key_dtype(column), self.buckets) + OOV
             found = pl.when(found == _MISSED).then(hashed).otherwise(found)
