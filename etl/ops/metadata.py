@@ -7,27 +7,47 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import polars as pl
-from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
 
 from core.errors import UserError
 from core.schema import Column, Tag
+from core.schema_pbtxt import OTHER_TAGS
+from core.spec import custom_error
+from core.suggest import did_you_mean
 from etl.lists import pass_on
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import require_numbers
 from etl.ops.nvt import nvtabular_ops
 
+_SAME = {"binary_classification": "binary"}
+_MERLIN = frozenset(
+    {
+        *("tokenized", "embedding", "session", "classification", "multi_class"),
+        *("text_tokenized", "multi_class_classification"),
+    }
+)
+"""Tags that Merlin alone knows; they are kept in the property `merlin_tags`, and written into its schema."""
+
 
 def _listed(value: object) -> object:
-    """One tag or several; tags of Merlin (an enum of the same words) are taken too."""
-    given = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return tuple(sorted(str(getattr(one, "value", one)) for one in given))
+    """One tag or several; tags of Merlin (an enum of much the same words) are taken too."""
+    given = value if isinstance(value, list | tuple | set | frozenset) else () if value is None else [value]
+    words = [str(getattr(one, "value", one)) for one in given]
+    return tuple(sorted(_SAME.get(word, word) for word in words))
+
+
+def _known(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        if word not in {*Tag, *_MERLIN}:
+            raise custom_error("tag", f"there is no tag {word!r}; {did_you_mean(word, [*Tag, *_MERLIN])}")
+    return words
 
 
 # Schemas of their own: those of enums and of JsonValue are references, which the schema of a config can't hold.
-_WORDS = WithJsonSchema({"type": "array", "items": {"enum": [tag.value for tag in Tag]}})
+_WORDS = WithJsonSchema({"type": "array", "items": {"enum": sorted({*Tag, *_MERLIN})}})
 Properties = Annotated[dict[str, JsonValue], WithJsonSchema({"type": "object"})]
-Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed), _WORDS]
+Tags = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_known), _WORDS]
 
 
 class Described(Operator[State]):
@@ -36,7 +56,7 @@ class Described(Operator[State]):
     takes_lists = True
 
     @property
-    def given_tags(self) -> tuple[Tag, ...]:
+    def given_tags(self) -> tuple[str, ...]:
         """Tags to add."""
         return ()
 
@@ -47,7 +67,7 @@ class Described(Operator[State]):
 
     def outputs(self, columns: Sequence[Column], state: State | None = None) -> tuple[Column, ...]:
         """Declare the columns with their tags and properties; refuses a meaning that they can't have."""
-        return tuple(self._described(column) for column in columns)
+        return tuple(described(column, self.given_tags, self.given_properties, self.kind) for column in columns)
 
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Add the same values."""
@@ -61,19 +81,9 @@ class Described(Operator[State]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.AddMetadata`."""
-        tags = [tag.value for tag in self.given_tags]
-        return nvtabular_ops().AddMetadata(tags=tags, properties=dict(self.given_properties))
-
-    def _described(self, column: Column) -> Column:
-        made = column.with_tags(*self.given_tags)
-        made = replace(made, properties={**column.properties, **self.given_properties})
-        if Tag.CONTINUOUS in self.given_tags:
-            require_numbers([column], self.kind)
-        if {Tag.CONTINUOUS, Tag.CATEGORICAL} <= made.tags:
-            raise _refusal(column, "is categorical and continuous at once", "leave one of the tags out")
-        if Tag.CATEGORICAL in self.given_tags and Tag.CATEGORICAL not in column.tags:
-            raise _refusal(column, "holds no ids", "make ids with categorify or hash_bucket, which set the tag")
-        return made
+        return nvtabular_ops().AddMetadata(
+            tags=[str(tag) for tag in self.given_tags], properties=dict(self.given_properties)
+        )
 
 
 class AddMetadata(Described):
@@ -99,7 +109,7 @@ class AddMetadata(Described):
     properties: Properties = Field(default_factory=dict)
 
     @property
-    def given_tags(self) -> tuple[Tag, ...]:
+    def given_tags(self) -> tuple[str, ...]:
         """See `Described`."""
         return self.tags
 
@@ -117,7 +127,7 @@ class AddTags(Described):
     tags: Tags
 
     @property
-    def given_tags(self) -> tuple[Tag, ...]:
+    def given_tags(self) -> tuple[str, ...]:
         """See `Described`."""
         return self.tags
 
@@ -138,10 +148,10 @@ class AddProperties(Described):
 class TagAs(Described):
     """Add the tags of its class."""
 
-    always: ClassVar[tuple[Tag, ...]]
+    always: ClassVar[tuple[str, ...]]
 
     @property
-    def given_tags(self) -> tuple[Tag, ...]:
+    def given_tags(self) -> tuple[str, ...]:
         """See `Described`."""
         return self.always
 
@@ -179,6 +189,25 @@ class TagAsItemFeatures(TagAs):
 
     kind = "tag_as_item_features"
     always = (Tag.ITEM,)
+
+
+def described(column: Column, tags: Sequence[str], properties: Mapping[str, Any], kind: str) -> Column:
+    """A column with more tags and properties.
+
+    Raises:
+        UserError: Its values can't have that meaning.
+    """
+    given = {Tag(word) for word in tags if word in {*Tag}}
+    others = sorted({word for word in tags if word in _MERLIN} | set(column.properties.get(OTHER_TAGS, ())))
+    kept = {OTHER_TAGS: others} if others else {}
+    made = replace(column.with_tags(*given), properties={**column.properties, **kept, **properties})
+    if Tag.CONTINUOUS in given:
+        require_numbers([column], kind)
+    if {Tag.CONTINUOUS, Tag.CATEGORICAL} <= made.tags:
+        raise _refusal(column, "is categorical and continuous at once", "leave one of the tags out")
+    if Tag.CATEGORICAL in given and Tag.CATEGORICAL not in column.tags:
+        raise _refusal(column, "holds no ids", "make ids with categorify or hash_bucket, which set the tag")
+    return made
 
 
 def _refusal(column: Column, what: str, cure: str) -> UserError:

@@ -15,6 +15,7 @@ from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Collected, State, Statistics, Wiring
 from etl.ops.declare import not_to_be_continued
 from etl.ops.elementwise import Elementwise, float_constant, number
+from etl.ops.foreign import Float32
 from etl.ops.nvt import nvtabular_ops
 
 _BITS = 26
@@ -41,6 +42,9 @@ class Moments(State):
 class Normalize(Elementwise[Moments]):
     """(x - mean) / std, with the sample deviation (ddof 1, as NVTabular); a constant column gives x - mean.
 
+    Args:
+        out_dtype: float32, as all numbers that leave a workflow; another is refused.
+
     Example:
         >>> from etl import Workflow
         >>> frame = pl.DataFrame({"x": [1.0, 2.0, 3.0]})
@@ -50,6 +54,8 @@ class Normalize(Elementwise[Moments]):
 
     kind = "normalize"
     state_type = Moments
+
+    out_dtype: Float32 = None
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
         """Mean and deviation of all columns in one table, and their extremes.
@@ -136,6 +142,9 @@ class NormalizeMinMax(Elementwise[Extremes]):
     NVTabular gives 0.5, or NaN for a column of zeros, where the column is constant. Values outside the range of
     the training rows fall outside 0 .. 1.
 
+    Args:
+        out_dtype: float32, as all numbers that leave a workflow; another is refused.
+
     Example:
         >>> from etl import Workflow
         >>> frame = pl.DataFrame({"x": [2.0, 4.0, 3.0], "one": [7, 7, 7]})
@@ -145,6 +154,8 @@ class NormalizeMinMax(Elementwise[Extremes]):
 
     kind = "normalize_min_max"
     state_type = Extremes
+
+    out_dtype: Float32 = None
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
         """The extremes."""
