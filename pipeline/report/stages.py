@@ -54,7 +54,7 @@ def facts(run: Run) -> tuple[Fact, ...]:
     if splits:
         note = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         found.insert(0, Fact("Interactions", f"{sum(splits.values()):,}", note))
-    found += gone(run)
+    found += gone(run) + learned(run)
     if peak:
         found.append(Fact("Largest memory", size(peak)))
     return tuple(found)
@@ -81,6 +81,18 @@ def gone(run: Run) -> list[Fact]:
     if figures.get("aside"):
         found.append(Fact("Rows set aside", f"{figures['aside']:,}", "before a cut, their answers not known yet"))
     return found
+
+
+def learned(run: Run) -> list[Fact]:
+    """Where the features go on from an earlier run: all rows that they learned from, and how many ids are new."""
+    etl = run.records.get("etl")
+    told = etl.figures.get("learned") if etl else None
+    if not isinstance(told, Mapping) or not told.get("earlier"):
+        return []
+    rows = [one["rows"] for one in told["seen"]]
+    new = {name: now - before for name, (before, now) in told["ids"].items() if now > before}
+    ids = ", ".join(f"{name} {count:,}" for name, count in new.items())
+    return [Fact("Learned from", f"{sum(rows):,} rows", f"{rows[-1]:,} of this run; new ids: {ids or 'none'}")]
 
 
 def versions(run: Run) -> tuple[Fact, ...]:

@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from core.errors import UserError
 from core.files import hash_tree
 from core.schema import DType
 from etl import Fitted, Workflow
-from etl.ops import Categorify, FillMedian, LogOp, Normalize, NormalizeMinMax, sketch
+from etl.ops import Categorify, FillMedian, Lag, LogOp, Normalize, NormalizeMinMax, sketch
 from etl.ops.fill import Medians
 from etl.ops.normalize import Moments, round_to
 from etl.updates import require_same
@@ -88,6 +89,28 @@ class TestVocabularies:
         """The fit of the new rows alone would have no room for `a`."""
         first = Workflow(["x"] >> Categorify(max_size=4)).fit(words("a"))
         assert first.update(words("cccbba")).steps[0].state.by_column["x"].rows() == [("a", 2)]
+
+    @given(
+        parts=st.lists(st.text("abcdefgh", min_size=1, max_size=12), min_size=1, max_size=5),
+        threshold=st.integers(0, 4),
+        size=st.sampled_from([0, 4, 6, 8]),
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_any_days_give_what_a_simulation_gives(self, parts, threshold, size):
+        """Day by day: those with ids keep them; of the others, the most frequent that are frequent enough come in."""
+        fitted = Workflow(["x"] >> Categorify(freq_threshold=threshold, max_size=size)).fit(words(parts[0]))
+        known: list[str] = []
+        for day, part in enumerate(parts):
+            if day:
+                fitted = fitted.update(words(part))
+            seen = Counter("".join(parts[: day + 1]))
+            new = [value for value in seen if value not in known and seen[value] >= threshold]
+            room = size - 3 - len(known) if size else len(new)
+            known += sorted(new, key=lambda value: (-seen[value], value))[:room]
+            state = fitted.steps[0].state
+            assert state.by_column["x"].rows() == [(value, seen[value]) for value in known]
+            waiting = {} if size and len(known) == size - 3 else {v: n for v, n in seen.items() if v not in known}
+            assert dict(state["x"].rare.rows()) == waiting, "those that may still come in, and nothing else"
 
     def test_saved_in_between(self, tmp_path):
         day = Workflow(["x"] >> Categorify(freq_threshold=2)).fit(words("aabc"))
@@ -213,6 +236,15 @@ class TestWorkflows:
         fitted = Workflow(["x"] >> Categorify()).fit(words("a")).update(rows, only=pl.col("new"))
         assert ids(fitted, "abc") == [3, 4, 2]
         assert [one.rows for one in fitted.seen] == [1, 2]
+
+    def test_windows_see_the_earlier_rows_that_are_given_and_only_new_ones_are_learned_from(self):
+        node = ["item"] >> Lag(partition_cols="user", time="t", unit="s") >> Categorify()
+        rows = pl.DataFrame({"item": list("aabbcd"), "user": [1] * 6, "t": [1, 2, 3, 4, 5, 6]})
+        fitted = Workflow(node).fit(rows[:3])
+        alone, among = fitted.update(rows[3:]), fitted.update(rows, only=pl.col("t") > 3)
+        counts = [dict(one.steps[1].state.by_column["item_lag_1"].rows()) for one in (fitted, alone, among)]
+        assert counts == [{"a": 2}, {"a": 2, "b": 1, "c": 1}, {"a": 2, "b": 2, "c": 1}]
+        assert among.seen[1].rows == 3
 
     def test_a_fit_of_no_rows_is_still_refused(self):
         with pytest.raises(UserError, match="no rows to fit on"):

@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 
 from core.files import hash_tree
+from pipeline.report.files import Run
+from pipeline.report.stages import learned
 from tests.e2e.run import in_process, started
 
 CONFIG = """\
@@ -117,3 +119,14 @@ def test_an_interrupted_update_loses_nothing(week: Week) -> None:
     assert week.etl("tuesday").code == 0
     assert week.done("tuesday")["figures"]["learned"]["ids"] == {"city": [5, 6]}
     assert not list(etl.glob(".tmp-*"))
+
+
+def test_the_report_says_what_was_learned_from(week: Week, tmp_path: Path) -> None:
+    week.etl("monday")
+    week.etl("tuesday")
+    told = [learned(Run.read(week.runs / name)) for name in ("monday", "tuesday")]
+    assert told[0] == []
+    # 60 and 80 rows, of which 80 % are for training.
+    assert [(one.label, one.value, one.note) for one in told[1]] == [
+        ("Learned from", "112 rows", "64 of this run; new ids: city 1")
+    ]
