@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import polars as pl
 from pydantic import PlainSerializer, PlainValidator, ValidationError, WithJsonSchema
@@ -161,12 +161,28 @@ GivenTable = Annotated[
 """The type of a setting: a frame; a path or several; or the settings of a `TableSpec`."""
 
 
+@runtime_checkable
+class NamesFiles(Protocol):
+    """An operator whose settings name files other than tables."""
+
+    def placed(self, base: Path) -> Any:
+        """The same operator, whose relative paths start from this directory."""
+        ...
+
+    @property
+    def named_files(self) -> tuple[Path, ...]:
+        """The files, by absolute path."""
+        ...
+
+
 def placed(features: Iterable[FeatureSpec], base: Path) -> tuple[FeatureSpec, ...]:
     """The same features, whose named tables lie under `base` where their path is relative."""
     made = []
     for feature in features:
         ops = tuple(
-            one.model_copy(update={name: replace(given, base=base) for name, given in _given(one)})
+            one.placed(base)
+            if isinstance(one, NamesFiles)
+            else one.model_copy(update={name: replace(given, base=base) for name, given in _given(one)})
             for one in feature.ops
         )
         made.append(feature.model_copy(update={"ops": ops}))
@@ -175,8 +191,11 @@ def placed(features: Iterable[FeatureSpec], base: Path) -> tuple[FeatureSpec, ..
 
 def named_tables(features: Iterable[FeatureSpec]) -> list[TableSpec]:
     """The files that features name, by absolute path."""
-    found = (given for feature in features for one in feature.ops for _, given in _given(one))
-    return [given.placed_files for given in found if given.files is not None]
+    operators = [one for feature in features for one in feature.ops]
+    found = (given for one in operators for _, given in _given(one))
+    tables = [given.placed_files for given in found if given.files is not None]
+    files = [[str(path) for path in one.named_files] for one in operators if isinstance(one, NamesFiles)]
+    return [*tables, *(TableSpec(path=paths) for paths in files if paths)]
 
 
 def _given(operator: Any) -> Iterator[tuple[str, Given]]:
