@@ -37,6 +37,7 @@ from etl.ops.normalize import Normalize, NormalizeMinMax
 from etl.ops.reduce_dtype_size import ReduceDtypeSize
 from etl.ops.rename import Rename
 from etl.ops.target_encoding import TargetEncoding
+from etl.ops.time_features import TimeFeatures
 from etl.ops.value_count import ValueCount
 from etl.ops.windows.difference_lag import DifferenceLag
 from etl.ops.windows.history import History
@@ -70,6 +71,7 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "sessions": Sessionize,
     "history": History,
     "rolling": Rolling,
+    "time_features": TimeFeatures,
     "add_metadata": AddMetadata,
     "add_tags": AddTags,
     "add_properties": AddProperties,
@@ -127,5 +129,6 @@ __all__ = [
     "TagAsUserFeatures",
     "TagAsUserID",
     "TargetEncoding",
+    "TimeFeatures",
     "ValueCount",
 ]

@@ -44,6 +44,7 @@ from etl.ops import (
     TagAsUserFeatures,
     TagAsUserID,
     TargetEncoding,
+    TimeFeatures,
     ValueCount,
 )
 from tests.contract.events import EVENTS
@@ -416,6 +417,23 @@ class TestColumnSimilarity(
 
 class TestColumnSimilarityOfOne(
     OperatorContract, operator=ColumnSimilarity(FEATURES, metric="inner"), takes=(["small", "int"],)
+): ...
+
+
+class TestTimeFeatures(
+    OperatorContract,
+    operator=TimeFeatures(
+        ["hour", "minute", "weekday", "is_weekend", "day", "day_of_year", "week", "month", "quarter", "year", "recency"],
+        unit="us",
+    ),
+    takes=("date", "time", "int"),
+): ...
+
+
+class TestTimeFeaturesCyclic(
+    OperatorContract,
+    operator=TimeFeatures("recency", ["hour", "weekday", "day_of_year"], "2026-01-01T12:30", -3.5, "s"),
+    takes=("int", "small"),
 ): ...
 
 
