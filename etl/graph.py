@@ -166,7 +166,9 @@ def select(columns: Node | Names = (), *, tags: Iterable[Tag] = ()) -> Node:
         meant = Tagged(wanted)
         return Joined((select(columns), meant)) if columns else meant
     listed = (columns,) if isinstance(columns, str) else tuple(columns)
-    groups = tuple(_names(one) for one in listed if isinstance(one, list | tuple))
+    grouped = {name for one in listed if isinstance(one, list | tuple) for name in one}
+    # A column that stands alone and in a group, too, is a group of its own.
+    groups = tuple(_names(one) for one in listed if isinstance(one, list | tuple) or one in grouped)
     flat = [name for one in listed for name in (one if isinstance(one, list | tuple) else (one,))]
     return Selected(_names(flat), groups)
 

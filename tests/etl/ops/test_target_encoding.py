@@ -132,6 +132,12 @@ class TestKeysAndNames:
         rows = pl.DataFrame({"a": ["x", "x", "y", "y", "x"], "b": [1, 2, 1, 2, None]})
         assert values(fitted.transform(rows), "TE_a_b_y") == near(1, 0, 0, 0.5, 1)
 
+    def test_a_column_alone_and_in_a_group(self):
+        frame = pl.DataFrame({"a": ["x", "x", "y"], "b": [1, 2, 1], "y": [1, 0, 0]})
+        fitted = fit(TargetEncoding("y", p_smooth=0), frame, ["a", ["a", "b"]])
+        assert fitted.schema.names == ("TE_a_y", "TE_a_b_y")
+        assert fitted.transform(frame).collect().rows() == [(0.5, 1.0), (0.5, 0.0), (0.0, 0.0)]
+
     def test_several_targets_and_names(self):
         frame = ROWS.with_columns(buy=1 - pl.col("click"), b=pl.lit("c"))
         both = ["click", "buy"]
