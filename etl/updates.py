@@ -11,6 +11,7 @@ import polars as pl
 from core.errors import UserError
 from core.schema import Column, DType
 from etl.ops.base import Operator
+from etl.ops.given import Given
 from etl.steps import Plan, PlannedStep
 from etl.types import FLOATS, INTEGERS, TIMES, check_drift
 
@@ -35,7 +36,9 @@ def continued(earlier: Plan, schema: pl.Schema, plan: Plan | None = None) -> Pla
     def widened(columns: Sequence[Column]) -> tuple[Column, ...]:
         return tuple(_widened(column, given.get(column.name, column), schema) for column in columns)
 
-    return replace(earlier, inputs=widened(earlier.inputs), fit_inputs=widened(earlier.fit_inputs))
+    # Tables that are given to an operator may have grown since: those that are given now count.
+    steps = earlier.steps if plan is None else plan.steps
+    return replace(earlier, steps=steps, inputs=widened(earlier.inputs), fit_inputs=widened(earlier.fit_inputs))
 
 
 def require_same(earlier: Plan, plan: Plan) -> None:
@@ -109,5 +112,5 @@ def _between(was: PlannedStep, now: PlannedStep) -> Iterator[str]:
 def _settings(was: Operator[Any], now: Operator[Any]) -> Iterator[tuple[str, Any, Any]]:
     for name in type(now).model_fields:
         before, after = getattr(was, name), getattr(now, name)
-        if before != after:
+        if before != after and not (isinstance(before, Given) and isinstance(after, Given)):
             yield name, before, after

@@ -77,8 +77,9 @@ class ColumnSimilarity(Operator[Features]):
         return Features(pl.DataFrame(), pl.DataFrame())
 
     def merge(self, old: Features, new: Features, columns: Sequence[Column]) -> Features:
-        """The features stay: a loaded workflow opens no file."""
-        return old
+        """Features that are given anew take the place of the old ones; a loaded workflow opens no file."""
+        given = [self.left_features, self._right]
+        return self.settle(new) if all(one.opened for one in given) else old
 
     def settle(self, state: Features) -> Features:
         """Take the features in, once."""

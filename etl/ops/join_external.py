@@ -40,8 +40,11 @@ class JoinExternal(Operator[ExternalTable]):
     """The columns of another table beside those that it is applied to; null where the table has no such key.
 
     The table becomes part of the saved workflow: serving and other machines need no file, and a file that changes
-    later changes nothing (an update keeps the table, too). Each key may stand in it once. A null key finds the row
-    of the table whose key is null. Columns of the table are raw values; let other operators follow.
+    later changes nothing. An update by the same workflow keeps the table, too; one by features that are written anew
+    (`Workflow.update`, `etl.start_from`) takes the table as it is then.
+
+    Each key may stand in it once. A null key finds the row of the table whose key is null. Columns of the table are
+    raw values; let other operators follow.
 
     Args:
         df_ext: A frame (Polars, pandas, Arrow) or files, Parquet or CSV; in a config `path`, relative to the
@@ -115,8 +118,21 @@ class JoinExternal(Operator[ExternalTable]):
         return ExternalTable(pl.DataFrame())
 
     def merge(self, old: ExternalTable, new: ExternalTable, columns: Sequence[Column]) -> ExternalTable:
-        """The table stays: a loaded workflow opens no file."""
-        return old
+        """A table that is given anew takes the place of the old one; a loaded workflow opens no file, and keeps it.
+
+        Raises:
+            UserError: The columns of the new one are others.
+        """
+        if not self.df_ext.opened:
+            return old
+        fresh = self.settle(new)
+        if fresh.values != old.values:
+            raise UserError(
+                f"{self.df_ext.name} has other columns than the table that the workflow was fitted with",
+                where=f"column {', '.join(self.on)}",
+                cure="give a table with the same columns, name them in columns_ext, or fit all rows anew",
+            )
+        return fresh
 
     def settle(self, state: ExternalTable) -> ExternalTable:
         """Take the table in, once; its types were checked when the workflow was compiled."""

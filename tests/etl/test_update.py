@@ -22,7 +22,7 @@ from core.errors import UserError
 from core.files import hash_tree
 from core.schema import DType
 from etl import Fitted, Workflow
-from etl.ops import Categorify, FillMedian, Lag, LogOp, Normalize, NormalizeMinMax, sketch
+from etl.ops import Categorify, FillMedian, JoinExternal, Lag, LogOp, Normalize, NormalizeMinMax, sketch
 from etl.ops.fill import Medians
 from etl.ops.normalize import Moments, round_to
 from etl.updates import require_same
@@ -330,6 +330,24 @@ class TestSameFeatures:
             Workflow(node).update(fitted, self.ROWS)
         assert told in str(caught.value)
         assert caught.value.cure
+
+    def test_a_table_that_is_given_anew_counts(self, tmp_path):
+        rows, path = pl.DataFrame({"item": ["a", "b"]}), tmp_path / "items.csv"
+
+        def workflow(text: str) -> Workflow:
+            path.write_text(text)
+            return Workflow(["item"] >> JoinExternal(path, "item", keep_on=False) >> Categorify())
+
+        monday = workflow("item,kind\na,tea\n").fit(rows)
+        monday.save(tmp_path / "monday")
+        loaded = Fitted.load(tmp_path / "monday")
+        later = workflow("item,kind\na,tea\nb,milk\n")
+        made = [
+            one.transform(rows).collect()["kind"].to_list() for one in (later.update(loaded, rows), loaded.update(rows))
+        ]
+        assert made == [[3, 4], [3, 1]]
+        with pytest.raises(UserError, match="items.csv has other columns than the table"):
+            workflow("item,kind\na,1\n").update(loaded, rows)
 
     def test_the_same_features_go_on(self):
         fitted = Workflow(self.EARLIER).fit(self.ROWS)
