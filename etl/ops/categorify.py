@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import polars as pl
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from core.errors import UserError
 from core.schema import Column, DType
@@ -22,12 +23,19 @@ from etl.lists import add_lists
 from etl.onnx import GraphBuilder, Value, like
 from etl.ops.amounts import MOST_IDS, Buckets, Limit, amount, require_known
 from etl.ops.base import Collected, Operator, Statistics, Wiring
-from etl.ops.category_given import GivenValues, given_vocabulary, normal_vocabs
+from etl.ops.category_given import (
+    GivenValues,
+    Wanted,
+    given_vocabulary,
+    normal_vocabs,
+    placed_vocabs,
+    vocabulary_files,
+)
 from etl.ops.category_ids import NULL, OOV, Ids, key_of
 from etl.ops.category_tables import Table, combined_column, ids_column, tables_of
 from etl.ops.keys import NO_KEY, key_expression
 from etl.ops.nvt import nvtabular_ops
-from etl.ops.vocabularies import Vocabularies, Vocabulary, end_of, merge, rank, settle, shared
+from etl.ops.vocabularies import COUNT, Vocabularies, Vocabulary, end_of, merge, rank, settle, shared
 from etl.types import POLARS
 
 __all__ = ["NULL", "OOV", "Categorify", "Vocabularies"]
@@ -73,6 +81,7 @@ class Categorify(Operator[Vocabularies]):
         name_sep: Stands between the names of a group.
         vocabs: Vocabularies that are given instead of learned: column (or group, `a_b`) -> its values in the order
             of ids, or the path of a `unique.NAME.parquet` of NVTabular. A path alone is the directory of all of them.
+            In a config, paths start from the config's directory.
         single_table: The ids of all columns lie in one space, one column's behind the other's.
         dtype: Type of the ids, int32 by default.
         groups: Columns that belong together; `columns: [[a, b], c]` sets it.
@@ -105,6 +114,7 @@ class Categorify(Operator[Vocabularies]):
     single_table: bool = False
     dtype: IntegerType | None = None
     groups: tuple[tuple[str, ...], ...] = ()
+    _base: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +135,17 @@ class Categorify(Operator[Vocabularies]):
                 told = f"max_size must be above {first}, the number of reserved ids, got {most}"
                 raise custom_error("max_size", told)
         return self
+
+    def placed(self, base: Path) -> Self:
+        """The same, with relative paths in `vocabs` that start from this directory."""
+        made = self.model_copy()
+        made._base = base  # noqa: SLF001  its own copy
+        return made
+
+    @property
+    def named_files(self) -> tuple[Path, ...]:
+        """The files that `vocabs` names, by absolute path."""
+        return vocabulary_files(self.vocabs, self._base)
 
     def grouped(self, groups: tuple[tuple[str, ...], ...]) -> Categorify:
         """See `Operator`."""
@@ -149,7 +170,7 @@ class Categorify(Operator[Vocabularies]):
             self._require_known(tables)
         made = {}
         for table in tables:
-            ids = None if state is None else self._cardinality(table, state)
+            ids = None if state is None else self._cardinality(table.name, state)
             if table.combined:
                 made[table.name] = ids_column(combined_column(table), ids, dtype)
                 continue
@@ -174,23 +195,28 @@ class Categorify(Operator[Vocabularies]):
         return Statistics(tables={table.name: table.counts(frame, wiring) for table in learned})
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Vocabularies:
-        """Put the values in order."""
-        tables = self.tables(columns)
-        found = {table.name: self._learned(table, collected) for table in tables}
-        return self._state(tables, found, None)
+        """Put the values in order; `settle` brings the vocabularies that are given."""
+        return Vocabularies.of({table.name: self._learned(table, collected) for table in self.tables(columns)})
 
     def merge(self, old: Vocabularies, new: Vocabularies, columns: Sequence[Column]) -> Vocabularies:
         """Known values keep their ids; others get the next ones when they are seen often enough."""
-        tables = self.tables(columns)
-        return self._state(tables, {table.name: self._merged(old, new, table) for table in tables}, old)
+        found = {table.name: self._merged(old, new, table) for table in self.tables(columns)}
+        return Vocabularies.of(found, shared(old, found, self._firsts(found)) if old.shifts else {})
 
     def settle(self, state: Vocabularies) -> Vocabularies:
-        """Leave out values that can't get an id any more."""
-        # The settings of a vocabulary may stand under the name of one of its columns.
-        members = {self.name_sep.join(group): group for group in self.groups}
-        names = {name: (name, *members.get(name, ())) for name in state.by_column}
-        kept = {name: settle(state[name], most=self._most(known)) for name, known in names.items()}
-        return Vocabularies.of(kept, state.shifts)
+        """Take given vocabularies in, and leave out values that can't get an id any more."""
+        found = {}
+        for name in state.by_column:
+            one = self._given(name, state[name]) if COUNT not in state.by_column[name].columns else state[name]
+            found[name] = settle(one, most=self._most(self._called(name)))
+        new = self.single_table and not state.shifts
+        settled = Vocabularies.of(found, shared(None, found, self._firsts(found)) if new else state.shifts)
+        for name in found:
+            last = self._cardinality(name, settled) - 1
+            if last > np.iinfo(self.dtype or "int32").max:
+                told = f"dtype {self.dtype or 'int32'} holds no id {last}, and the column needs it"
+                raise UserError(told, where=f"column {name}", cure="set a wider dtype, or max_size")
+        return settled
 
     def transform(
         self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Vocabularies
@@ -260,9 +286,12 @@ class Categorify(Operator[Vocabularies]):
         return isinstance(self.vocabs, str) or (self.vocabs is not None and table.name in self.vocabs)
 
     def _learned(self, table: Table, collected: Collected) -> Vocabulary:
-        if self.vocabs is not None and self._is_given(table):
-            known = given_vocabulary(self.vocabs, table, first=self.first(table), most=self._most(table.names))
-            return Vocabulary(known, known.clear())
+        if self._is_given(table):
+            # Its types alone: an update leaves a given vocabulary as it is, and needs no file.
+            known = pl.DataFrame(
+                schema={key: POLARS[dtype] for key, dtype in zip(table.keys, table.dtypes, strict=True)}
+            )
+            return Vocabulary(known, known)
         counts = collected.tables[table.name]
         floats = any(column.dtype == DType.FLOAT64 for column in table.columns)
         if floats and any((counts[key] == NO_KEY).any() for key in table.keys if counts.schema[key] == pl.Int64):
@@ -278,25 +307,28 @@ class Categorify(Operator[Vocabularies]):
             return old[table.name]
         return merge(old[table.name], new[table.name], where=f"column {table.name}", **self._limits(table))
 
-    def _state(
-        self, tables: Sequence[Table], found: Mapping[str, Vocabulary], old: Vocabularies | None
-    ) -> Vocabularies:
-        shifts = shared(old, found, {one.name: self.first(one) for one in tables}) if self.single_table else {}
-        state = Vocabularies.of(found, shifts)
-        for table in tables:
-            last = self._cardinality(table, state) - 1
-            if last > np.iinfo(self.dtype or "int32").max:
-                told = f"dtype {self.dtype or 'int32'} holds no id {last}, and the column needs it"
-                raise UserError(told, where=f"column {table.name}", cure="set a wider dtype, or max_size")
-        return state
+    def _given(self, name: str, types: Vocabulary) -> Vocabulary:
+        assert self.vocabs is not None
+        members = self._called(name)
+        combined = self.encode_type == "combo" and len(members) > 2
+        wanted = Wanted(name, members[1:] if combined else (), types.known.schema)
+        limits = {"first": self._firsts([name])[name], "most": self._most(members)}
+        known = given_vocabulary(placed_vocabs(self.vocabs, self._base), wanted, **limits)
+        return Vocabulary(known, known.clear())
 
-    def _cardinality(self, table: Table, state: Vocabularies) -> int:
-        if not self.single_table:
-            return self.first(table) + state.by_column[table.name].height
+    def _called(self, name: str) -> tuple[str, ...]:
+        """How settings by column may call a vocabulary: by its own name, or by one of its columns."""
         members = {self.name_sep.join(group): group for group in self.groups}
-        names = {name: (name, *members.get(name, ())) for name in state.shifts}
-        firsts = {name: OOV + amount(self.num_buckets, known, "num_buckets", 1) for name, known in names.items()}
-        return max(end_of(state, name, first) for name, first in firsts.items())
+        return (name, *members.get(name, ()))
+
+    def _firsts(self, names: Iterable[str]) -> dict[str, int]:
+        """Own id of the first value of each vocabulary."""
+        return {name: OOV + amount(self.num_buckets, self._called(name), "num_buckets", 1) for name in names}
+
+    def _cardinality(self, name: str, state: Vocabularies) -> int:
+        if not self.single_table:
+            return self._firsts([name])[name] + state.by_column[name].height
+        return max(end_of(state, one, first) for one, first in self._firsts(state.by_column).items())
 
     def _ids(self, table: Table, state: Vocabularies) -> Ids:
         dtype = POLARS[DType(self.dtype or "int32")]

@@ -13,9 +13,11 @@ import pytest
 
 from core.errors import UserError
 from core.schema import DType
+from etl.features import FeatureSpec
 from etl.merlin import merlin_vocabularies, read_vocabulary
 from etl.ops import Categorify
-from etl.workflow import Workflow
+from etl.ops.given import named_tables, placed
+from etl.workflow import Workflow, from_spec
 
 
 def write(path: Path, table: dict[str, list], start: int | None = 3, ids: list[int] | None = None) -> Path:
@@ -56,6 +58,23 @@ def test_a_saved_workflow_needs_the_files_no_more(city: Path, tmp_path: Path):
     city.unlink()
     loaded = type(fitted).load(tmp_path / "workflow")
     assert loaded.transform(frame).collect()["city"].to_list() == [4, 2]
+    assert loaded.update(frame).transform(frame).collect()["city"].to_list() == [4, 2]
+
+
+def test_paths_of_a_config_start_from_its_directory(city: Path):
+    files = FeatureSpec.model_validate({"columns": ["city"], "ops": [{"categorify": {"vocabs": "categories"}}]})
+    (feature,) = placed([files], city.parent.parent)
+    frame = pl.DataFrame({"city": ["Oslo"]})
+    assert from_spec([feature]).fit(frame).transform(frame).collect()["city"].to_list() == [4]
+    # Where they lie isn't part of the settings.
+    assert feature.model_dump() == files.model_dump()
+    # A file that changes makes the stage run again.
+    assert [table.path for table in named_tables([feature])] == [(str(city),)]
+    gone = FeatureSpec.model_validate(
+        {"columns": ["city"], "ops": [{"categorify": {"vocabs": {"city": "no.parquet"}}}]}
+    )
+    assert named_tables([gone])[0].path[0].endswith("no.parquet")
+    assert named_tables([FeatureSpec.model_validate({"columns": ["city"], "ops": ["categorify"]})]) == []
 
 
 def test_combinations_and_groups(tmp_path: Path):
