@@ -51,8 +51,8 @@ class TimeFeatures(Operator[Range]):
     A column of dates, times or whole numbers gives COLUMN_PART for each of `parts`: ids for the parts that come back
     (weekday 0 is Monday; week is the ISO week; is_weekend is 1 on Saturday and Sunday), with one id more, the last,
     for null; numbers for `year` and for `recency`, the days from the time to the reference, negative after it. Each of
-    `cyclic` gives COLUMN_PART_sin and COLUMN_PART_cos, the place on a circle that its values go around once. Numbers
-    of null are null. NVTabular has no such operator.
+    `cyclic` gives COLUMN_PART_sin and COLUMN_PART_cos, the place on a circle that its values go around once; null lies
+    at its centre, (0, 0). Year and recency of null are null. NVTabular has no such operator.
 
     Args:
         parts: hour, minute, weekday, is_weekend, day (of the month), day_of_year, week, month, quarter, year, recency.
@@ -102,7 +102,7 @@ class TimeFeatures(Operator[Range]):
             made = continuous(column) if known is None else categorical(column, known.last + 2)
             yield f"{column.name}_{part}", made
         for part in self.cyclic:
-            yield from ((f"{column.name}_{part}_{wave}", continuous(column)) for wave in WAVES)
+            yield from ((f"{column.name}_{part}_{wave}", continuous(column, nullable=False)) for wave in WAVES)
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
         """The range of each column."""
@@ -140,7 +140,10 @@ class TimeFeatures(Operator[Range]):
             part, value = PARTS[name], PARTS[name].of(moment)
             for wave, heights in _waves(part).items():
                 keys = range(part.first, part.last + 1)
-                yield f"{name}_{wave}", value.replace_strict(keys, heights, default=None, return_dtype=pl.Float64)
+                yield (
+                    f"{name}_{wave}",
+                    value.replace_strict(keys, heights, default=0.0, return_dtype=pl.Float64).fill_null(0.0),
+                )
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: Range
@@ -155,7 +158,7 @@ class TimeFeatures(Operator[Range]):
         return made
 
     def _nodes(self, graph: GraphBuilder, ticks: Value, null: Value, reference: int) -> Iterator[tuple[str, Value]]:
-        nothing = graph.constant(math.nan, "float64")
+        nothing, centre = (graph.constant(value, "float64") for value in (math.nan, 0.0))
         moment = Moment(Node(graph, ticks) + self.clock.shift, self.clock.per_second)
         for name in self.parts:
             if name == "recency":
@@ -173,7 +176,7 @@ class TimeFeatures(Operator[Range]):
             place = (PARTS[name].of(moment) - PARTS[name].first).value
             for wave, heights in _waves(PARTS[name]).items():
                 height = graph.op("Gather", graph.constant(heights, "float64"), place, dtype="float64")
-                yield f"{name}_{wave}", where(graph, null, nothing, height)
+                yield f"{name}_{wave}", where(graph, null, centre, height)
 
     @property
     def _days(self) -> float:

@@ -67,7 +67,7 @@ def test_null_is_an_id_of_its_own_among_parts_and_null_among_numbers() -> None:
     fitted = Workflow(["at"] >> features).fit(frame)
     known, unknown = fitted.transform(frame).collect().rows()
     assert known[:6] == (23, 6, 1, 5, 2026.0, 0.0)
-    assert unknown == (24, 7, 2, 13, None, None, None, None)
+    assert unknown == (24, 7, 2, 13, None, None, 0.0, 0.0)
     sizes = [column.cardinality for column in fitted.schema if Tag.CATEGORICAL in column.tags]
     assert sizes == [25, 8, 3, 14]
 
