@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from core.errors import UserError
 from core.schema import DType
@@ -56,6 +58,14 @@ class Rule(Spec):
     """Settings of a rule for rows; the class says which."""
 
     kind: ClassVar[str]
+    short: ClassVar[Mapping[str, Any] | None] = None
+    """JSON Schema of the form without keys, where there is one."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell editors of the short form too."""
+        whole = handler(schema)
+        return whole if cls.short is None else {"anyOf": [dict(cls.short), whole]}
 
     @property
     def makes(self) -> tuple[str, ...]:

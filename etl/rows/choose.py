@@ -15,6 +15,7 @@ from etl.ops.formula import checked
 from etl.rows.base import Given, Names, Rule, evaluated, listed
 from etl.types import canonical, columns_of
 
+NAMES_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _HOLDS = "__holds__"
 
 
@@ -26,6 +27,7 @@ class FilterRule(Rule):
     """
 
     kind = "filter"
+    short = {"type": "string"}
 
     formula: str
 
@@ -57,6 +59,7 @@ class DropnaRule(Rule):
     """
 
     kind = "dropna"
+    short = NAMES_SCHEMA
 
     columns: Names
 
@@ -85,6 +88,7 @@ class DropDuplicatesRule(Rule):
     """
 
     kind = "drop_duplicates"
+    short = NAMES_SCHEMA
 
     columns: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     keep: Literal["first", "last"] = "first"
@@ -116,6 +120,7 @@ class KCoreRule(Rule):
     """
 
     kind = "k_core"
+    short = {"type": "integer", "minimum": 1}
 
     user: int = Field(default=5, ge=1)
     item: int = Field(default=5, ge=1)
