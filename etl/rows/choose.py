@@ -15,7 +15,9 @@ from etl.ops.formula import checked
 from etl.rows.base import Given, Names, Rule, evaluated, listed
 from etl.types import canonical, columns_of
 
-NAMES_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 1}
+_NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _HOLDS = "__holds__"
 
 
@@ -27,7 +29,7 @@ class FilterRule(Rule):
     """
 
     kind = "filter"
-    short = {"type": "string"}
+    short = _TEXT
 
     formula: str
 
@@ -59,7 +61,7 @@ class DropnaRule(Rule):
     """
 
     kind = "dropna"
-    short = NAMES_SCHEMA
+    short = _NAMES
 
     columns: Names
 
@@ -88,7 +90,7 @@ class DropDuplicatesRule(Rule):
     """
 
     kind = "drop_duplicates"
-    short = NAMES_SCHEMA
+    short = _NAMES
 
     columns: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     keep: Literal["first", "last"] = "first"
@@ -120,7 +122,7 @@ class KCoreRule(Rule):
     """
 
     kind = "k_core"
-    short = {"type": "integer", "minimum": 1}
+    short = _COUNT
 
     user: int = Field(default=5, ge=1)
     item: int = Field(default=5, ge=1)
