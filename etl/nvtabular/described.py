@@ -78,7 +78,8 @@ class _Graph:
 
 def _nested(names: Sequence[str], groups: Groups) -> list[Any]:
     grouped = {name for group in groups for name in group}
-    lists = [list(group) for group in groups if set(group) <= set(names)]
+    # A group of one is a column that stands in another group, too.
+    lists = [list(group) if len(group) > 1 else group[0] for group in groups if set(group) <= set(names)]
     return [*lists, *(name for name in names if name not in grouped)]
 
 

@@ -171,18 +171,6 @@ def null_lists(peer: Peer) -> None:
     assert ours(["l"], ListSlice(1), rows)["l"].to_list() == [["a"], [], ["a"]]
 
 
-def a_column_alone_and_in_a_group(peer: Peer) -> None:
-    rows = pl.DataFrame({"a": [1, 1, 2], "b": ["x", "y", "x"], "y": [0, 1, 1]})
-    columns, operator = [["a", "b"], "a"], TargetEncoding("y", kfold=1)
-    theirs = peer.both(columns >> operator.nvtabular([]), rows)
-    assert sorted(theirs.columns) == ["TE_a_b_y", "TE_a_y"]
-    assert ours(columns, operator, rows).columns == ["TE_a_b_y"]
-    both = ([["a", "b"]] >> operator) + (["a"] >> operator)
-    made = Workflow(both).fit(rows).transform(rows).collect()
-    for name in theirs.columns:
-        assert made[name].to_list() == pytest.approx(theirs[name].to_list())
-
-
 def null_in_a_list(peer: Peer) -> None:
     rows = pl.DataFrame({"l": [["a", None], ["a"]]})
     assert peer.both(["l"] >> peer.ops.Categorify(), rows)["l"].to_list() == [[3, 2], [3]]
@@ -365,7 +353,6 @@ DIFFERENCES: dict[str, Callable[[Peer], None]] = {
     "types of outputs": types_of_outputs,
     "nothing to learn from": nothing_to_learn_from,
     "null lists": null_lists,
-    "a column alone and in a group": a_column_alone_and_in_a_group,
     "lists in log and normalize": lists_of_numbers,
     "categorify: ties": ties,
     "categorify: unknown values in buckets": unknown_buckets,

@@ -141,7 +141,7 @@ CASES = [
     Case(JoinGroupby(["v", "t"], ["mean", "max"]), ["m"], KEYED, KEYED.head(1).with_columns(m=pl.lit("new"))),
     Case(JoinGroupby("v", ["count", "mean"]), [["k", "m"]], KEYED),
     Case(TargetEncoding("click", kfold=1), ["k"], KEYED),
-    Case(TargetEncoding("click", kfold=1, p_smooth=2), [["k", "m"], "t"], KEYED),
+    Case(TargetEncoding("click", kfold=1, p_smooth=2), [["k", "m"], "m"], KEYED),
     Case(TargetEncoding("click", kfold=1), ["m"], KEYED, KEYED.head(2).with_columns(m=pl.lit("new"))),
     Case(TargetEncoding(["click", "v"], kfold=1), ["m"], KEYED),
     Case(DifferenceLag("k"), ["t"], KEYED),
