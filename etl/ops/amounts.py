@@ -49,6 +49,16 @@ def amount(value: int | Mapping[str, int], names: Iterable[str], setting: str, d
     return next(iter(found.values()), default)
 
 
+def completed(value: int | Mapping[str, int], names: Iterable[str], default: int) -> int | dict[str, int]:
+    """The same setting with a number for each of these names, as NVTabular wants a mapping.
+
+    Example:
+        >>> completed({"a": 3}, ["a", "b"], 0), completed(5, ["a", "b"], 0)
+        ({'a': 3, 'b': 0}, 5)
+    """
+    return {name: value.get(name, default) for name in names} if isinstance(value, Mapping) else value
+
+
 def require_known(value: object, names: Iterable[str], setting: str) -> None:
     """Refuse a setting by column that names a column which isn't there.
 

@@ -18,10 +18,10 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from core.errors import UserError
 from core.schema import Column, DType
-from core.spec import custom_error, fault_at
+from core.spec import custom_error
 from etl.lists import add_lists
 from etl.onnx import GraphBuilder, Value, like
-from etl.ops.amounts import MOST_IDS, Buckets, Limit, amount, require_known
+from etl.ops.amounts import MOST_IDS, Buckets, Limit, amount, completed, require_known
 from etl.ops.base import Collected, Operator, Statistics, Wiring
 from etl.ops.category_given import (
     GivenValues,
@@ -32,6 +32,7 @@ from etl.ops.category_given import (
     vocabulary_files,
 )
 from etl.ops.category_ids import NULL, OOV, Ids, key_of
+from etl.ops.category_settings import IntegerType, refuse_meaningless
 from etl.ops.category_tables import Table, combined_column, ids_column, tables_of
 from etl.ops.keys import NO_KEY, key_expression
 from etl.ops.nvt import nvtabular_ops
@@ -39,31 +40,6 @@ from etl.ops.vocabularies import COUNT, Vocabularies, Vocabulary, end_of, merge,
 from etl.types import POLARS
 
 __all__ = ["NULL", "OOV", "Categorify", "Vocabularies"]
-
-_MEANINGLESS = {
-    "out_path": "vocabularies are part of the fitted workflow",
-    "cat_cache": "vocabularies are held in memory once",
-    "on_host": "the engine decides where a plan runs",
-    "split_out": "one vocabulary is one table",
-    "split_every": "one grouping counts all values",
-    "tree_width": "one grouping counts all values",
-    "cardinality_memory_limit": "the engine bounds its own memory",
-    "search_sorted": "values are looked up by their hash",
-    "start_index": "id 0 is always padding",
-    "na_sentinel": "null always has id 1",
-}
-"""Settings of NVTabular's operator that say how it works, not what comes out; and why there is nothing to set."""
-
-
-def _integer_type(value: Any) -> Any:
-    """The name of an integer type; takes numpy's types too."""
-    name = getattr(value, "__name__", None) or getattr(value, "name", None)
-    return name if isinstance(name, str) else value
-
-
-IntegerType = Annotated[
-    Literal["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"], BeforeValidator(_integer_type)
-]
 
 
 class Categorify(Operator[Vocabularies]):
@@ -121,9 +97,7 @@ class Categorify(Operator[Vocabularies]):
     def _known_settings(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        for name, why in _MEANINGLESS.items():
-            if name in value:
-                raise fault_at((name,), f"there is no such setting here: {why}; leave it out")
+        refuse_meaningless(value)
         return {**value, "vocabs": normal_vocabs(value.get("vocabs"), value.get("name_sep", "_"))}
 
     @model_validator(mode="after")
@@ -257,21 +231,31 @@ class Categorify(Operator[Vocabularies]):
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Categorify`."""
-        if self.vocabs is not None or self.single_table:
-            setting = "single_table" if self.single_table else "vocabs"
-            raise UserError(
-                f"NVTabular gives other ids than it documents for categorify with {setting}",
-                where=f"column {columns[0].name}",
-                cure="leave it out, or set `etl.engine: cpu`",
-            )
-        buckets = None if self.num_buckets == 1 else self.num_buckets
-        settings: dict[str, Any] = {"freq_threshold": self.freq_threshold, "max_size": self.max_size}
+        self._require_possible(columns)
+        names = [name for table in self.tables(columns) for name in table.names]
+        settings: dict[str, Any] = {
+            "freq_threshold": completed(self.freq_threshold, names, 0),
+            "max_size": completed(self.max_size, names, 0),
+            "num_buckets": None if self.num_buckets == 1 else completed(self.num_buckets, names, 1),
+        }
         # Only what differs from its defaults.
         if self.groups:
             settings |= {"encode_type": self.encode_type, "name_sep": self.name_sep}
         if self.dtype is not None:
             settings["dtype"] = self.dtype
-        return nvtabular_ops().Categorify(num_buckets=buckets, **settings)
+        return nvtabular_ops().Categorify(**settings)
+
+    def _require_possible(self, columns: Sequence[Column]) -> None:
+        """Refuse what NVTabular has no right answer to."""
+        told = ""
+        if self.vocabs is not None or self.single_table:
+            setting = "single_table" if self.single_table else "vocabs"
+            told = f"NVTabular gives other ids than it documents for categorify with {setting}"
+        elif self.freq_threshold and self.max_size:
+            told = "NVTabular takes freq_threshold or max_size for categorify, not both"
+        if told:
+            where, cure = f"column {columns[0].name}", "leave it out, or set `etl.engine: cpu`"
+            raise UserError(told, where=where, cure=cure)
 
     def _most(self, names: Sequence[str]) -> int:
         """Largest number of values of a vocabulary that have ids."""

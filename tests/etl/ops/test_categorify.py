@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import UserError
-from core.schema import Tag
+from core.schema import Column, DType, Tag
 from etl.fitted import Fitted
 from etl.ops import Categorify, SplitText
 from etl.workflow import Workflow
@@ -76,6 +76,14 @@ class TestByColumn:
         with pytest.raises(ValidationError, match="no such setting here: .*leave it out") as caught:
             Categorify(**{name: 1})
         assert caught.value.errors()[0]["loc"] == (name,)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"vocabs": {"x": [1]}}, {"single_table": True}, {"freq_threshold": 2, "max_size": 9}]
+)
+def test_what_nvtabular_does_wrongly_is_not_asked_of_it(settings):
+    with pytest.raises(UserError, match="column x: NVTabular .* etl.engine: cpu"):
+        Categorify(**settings).nvtabular([Column("x", DType.INT64)])
 
 
 class TestGroups:

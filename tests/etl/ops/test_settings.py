@@ -86,8 +86,8 @@ def stand_in(monkeypatch):
     [
         (Categorify(), ("Categorify", (), {"freq_threshold": 0, "max_size": 0, "num_buckets": None})),
         (
-            Categorify(freq_threshold=2, max_size=9, num_buckets=3),
-            ("Categorify", (), {"freq_threshold": 2, "max_size": 9, "num_buckets": 3}),
+            Categorify(max_size=9, num_buckets={"x": 3}),
+            ("Categorify", (), {"freq_threshold": 0, "max_size": 9, "num_buckets": {"x": 3, "y": 1}}),
         ),
         (FillMissing(3), ("FillMissing", (), {"fill_val": 3, "add_binary_cols": False})),
         (FillMedian(add_binary_cols=True), ("FillMedian", (), {"add_binary_cols": True})),
