@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.schema import Column, DType
 from etl.onnx import INT_NULL, GraphBuilder, Value
 from etl.ops.base import Collected, State, Wiring
+from etl.ops.key_rows import RowNumbers
 from etl.ops.keys import integral, key_dtype, key_expression, key_node
 from etl.types import POLARS
 
@@ -138,6 +139,11 @@ def add_found(
         outputs: Column of the table -> name of the new column.
     """
     first = next(iter(outputs.values()))
+    if wiring.collect is None:
+        row = f"{first}!row"
+        frame = frame.with_columns(row_number(key, wiring, table).alias(row))
+        found = [taken(pl.col(row), table[name]).alias(output) for name, output in outputs.items()]
+        return frame.with_columns(found).drop(row)
     own = {place: f"{first}!{place}" for place in key.places}
     frame = frame.with_columns(x.alias(own[x.meta.output_name()]) for x in key.expressions(wiring))
     chosen = table.lazy().select(*key.places, *(pl.col(name).alias(output) for name, output in outputs.items()))
@@ -150,6 +156,22 @@ def add_found(
         maintain_order="left" if wiring.ordered else "none",
     )
     return joined.drop(own.values())
+
+
+def row_number(key: Key, wiring: Wiring, table: pl.DataFrame) -> pl.Expr:
+    """The number of the table's row that has a row's key, or the number of its rows where none has.
+
+    For plans that may hold Python: several times faster than a join, and nothing is built for each batch.
+    """
+    expressions = key.expressions(wiring)
+    x = expressions[0] if len(expressions) == 1 else pl.struct(expressions)
+    return x.map_batches(RowNumbers(table), return_dtype=pl.Int32, is_elementwise=True)
+
+
+def taken(row: pl.Expr, values: pl.Series) -> pl.Expr:
+    """What a column of a table holds in a row; null behind its last row. For plans that may hold Python."""
+    longer = pl.concat([values, pl.Series(values.name, [None], values.dtype)], rechunk=True)
+    return row.map_batches(longer.gather, return_dtype=values.dtype, is_elementwise=True)
 
 
 def row_node(graph: GraphBuilder, inputs: Sequence[Value], table: pl.DataFrame) -> Value:
