@@ -82,7 +82,7 @@ class TestByColumn:
     "settings", [{"vocabs": {"x": [1]}}, {"single_table": True}, {"freq_threshold": 2, "max_size": 9}]
 )
 def test_what_nvtabular_does_wrongly_is_not_asked_of_it(settings):
-    with pytest.raises(UserError, match="column x: NVTabular .* etl.engine: cpu"):
+    with pytest.raises(UserError, match="column x: NVTabular .*etl.engine: cpu"):
         Categorify(**settings).nvtabular([Column("x", DType.INT64)])
 
 
