@@ -80,7 +80,7 @@ def load(directory: Path) -> Fitted:
             told = f"the workflow has version {value['version']}, this program reads up to {VERSION}"
             raise UserError(told, where=str(file), cure="update gyrfalcon")
         return _fitted(value, directory)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, pe.PolarsError) as error:
         cure = "fit again; the file isn't meant to be edited"
         raise UserError(f"this is not a fitted workflow ({_brief(error)})", where=str(file), cure=cure) from None
 
@@ -116,7 +116,7 @@ def _fitted(value: Mapping[str, Any], directory: Path) -> Fitted:
     seen = tuple(Seen.from_json(one) for one in value["seen"])
     fitted = Fitted(schema, fit_schema, tuple(steps), dict(value["outputs"]), seen)
     # Building the query once finds what is missing in a state or points nowhere.
-    fitted.transform(pl.LazyFrame(schema={column.name: polars_type(column) for column in schema}))
+    fitted.transform(pl.LazyFrame(schema={column.name: polars_type(column) for column in schema})).collect_schema()
     return fitted
 
 

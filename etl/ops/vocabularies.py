@@ -18,6 +18,8 @@ from etl.ops.base import State
 COUNT = "count"
 """Beside it stand the columns of a value: one, or one for each part of it."""
 _IDS, _RARE = "ids:", "rare:"
+_EDITABLE = 1_000_000
+"""Longest vocabulary that is looked at for edits by hand."""
 Shifts = tuple[tuple[int, int], ...]
 """How the ids of one vocabulary are shifted: (from this own id on, add so much), ascending."""
 _log = log.get("etl")
@@ -70,6 +72,7 @@ class Vocabularies(State):
         for key, table in tables.items():
             if table.columns[-1:] != [COUNT] or table.width < 2:
                 raise ValueError(f"the vocabulary {key} must have a value and a count")
+            _require_distinct(key, table)
         found = {name: tuple((int(start), int(add)) for start, add in one) for name, one in value["shifts"].items()}
         return cls(_under(_IDS, tables), _under(_RARE, tables), found)
 
@@ -82,6 +85,17 @@ class Vocabularies(State):
     def __getitem__(self, name: str) -> Vocabulary:
         known = self.by_column[name]
         return Vocabulary(known, self.rare.get(name, known.clear()))
+
+
+def _require_distinct(key: str, table: pl.DataFrame) -> None:
+    """Find what an edit by hand may have left; nobody edits a vocabulary of millions, and looking takes time there."""
+    values = table.drop(COUNT)
+    if table.height > _EDITABLE:
+        return
+    if values.select(pl.all_horizontal(pl.all().is_null()).any()).item():
+        raise ValueError(f"the vocabulary {key} holds null")
+    if values.is_duplicated().any():
+        raise ValueError(f"the vocabulary {key} holds a value twice")
 
 
 def shared(old: Vocabularies | None, found: Mapping[str, Vocabulary], first: Mapping[str, int]) -> dict[str, Shifts]:

@@ -130,3 +130,19 @@ def test_a_link_must_not_leave_the_directory(saved, tmp_path):
     (saved / name).unlink()
     (saved / name).symlink_to(tmp_path / "elsewhere.parquet")
     refuse(saved, "leaves its directory")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda table: pl.concat([table, table]), "holds a value twice"),
+        (lambda table: table.with_columns(value=pl.lit(None, pl.String)), "holds null"),
+        (lambda table: table.rename({"value": "city"}), "value"),
+        (lambda table: table.drop("count"), "must have a value and a count"),
+    ],
+)
+def test_a_vocabulary_edited_with_care(saved, change, match):
+    name = list(_tables(json.loads((saved / "workflow.json").read_text())))[-1]
+    change(pl.read_parquet(saved / name)).write_parquet(saved / name)
+    rehash(saved, name)
+    assert "fit again" in str(refuse(saved, match))
