@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
 
 import polars as pl
@@ -170,8 +171,10 @@ class JoinExternal(Operator[ExternalTable]):
         return made
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
-        """`nvtabular.ops.JoinExternal`, with the table as a frame of pandas."""
-        table = import_module("pandas").DataFrame(self.df_ext.table.to_dict(as_series=False))
+        """`nvtabular.ops.JoinExternal`, with the table as a frame of pandas where that is at hand."""
+        table: Any = self.df_ext.table
+        if find_spec("pandas") is not None:
+            table = import_module("pandas").DataFrame(table.to_dict(as_series=False))
         return nvtabular_ops().JoinExternal(
             table,
             list(self.on),

@@ -79,7 +79,6 @@ class TargetEncoding(Operator[KeyedTables]):
 
     kind = "target_encoding"
     state_type = KeyedTables
-    numbered = True
 
     target: Names = (TARGET,)
     target_mean: float | dict[str, float] | None = None
@@ -101,6 +100,11 @@ class TargetEncoding(Operator[KeyedTables]):
     def columnwise(self) -> bool:  # type: ignore[override]  # depends on the settings
         """See `Operator`."""
         return not self.groups and self.drop_folds and self.out_col is None
+
+    @property
+    def numbered(self) -> bool:  # type: ignore[override]  # depends on the settings
+        """See `Operator`."""
+        return self.kfold > 1 or not self.drop_folds
 
     @property
     def fit_dependencies(self) -> tuple[str, ...]:
@@ -253,6 +257,8 @@ class TargetEncoding(Operator[KeyedTables]):
 
     def _fold(self, wiring: Wiring) -> pl.Expr:
         """Number of a training row's fold; null for other rows."""
+        if not self.numbered:
+            return pl.lit(None, pl.Int32)
         if self.fold_seed is None:
             return (pl.col(wiring.training).cast(pl.UInt64) % self.kfold).cast(pl.Int32)
         return (mix64(wiring.training, self.fold_seed) % pl.lit(self.kfold, pl.UInt64)).cast(pl.Int32)

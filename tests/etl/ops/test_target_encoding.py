@@ -91,6 +91,7 @@ class TestTrainingRows:
     def test_one_fold_is_no_fold(self):
         fitted, made = Workflow(["city"] >> TargetEncoding("click", kfold=1)).fit_transform(ROWS)
         assert made.collect().equals(fitted.transform(ROWS).collect())
+        assert not fitted.steps[0].operator.numbered, "so the leak guard knows that it leaks"
 
     def test_the_seed_chooses_the_folds(self):
         seeds = [fold_of(TargetEncoding("y", fold_seed=seed, drop_folds=False)) for seed in (1, 2, 1)]
