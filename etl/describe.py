@@ -20,7 +20,7 @@ from etl.guard import Made, guard
 from etl.label import Labelled
 from etl.latest import write_latest
 from etl.profile import profile, unseen_shares
-from etl.samples import take
+from etl.samples import Sizes, take
 from etl.serving import for_serving, serving_rows
 from etl.spec import EtlSpec
 from etl.splits import ColumnSplit
@@ -64,7 +64,7 @@ def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Fi
     schema.write(dataset.raw_schema_file)
     golden = next(split for split in ("test", "valid", "train") if data.rows[split])
     columns = [name for name in data.raw.types if name != ROW]
-    samples = take(data.frame, golden, columns, rows=data.rows, seed=seed)
+    samples = take(data.frame, golden, columns, sizes=Sizes(data.rows, data.positives), seed=seed)
     write_table(_served(made, samples.golden, schema), dataset.sample_file)
     write_latest(dataset, made.fitted, data.frame)
     told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted), spec.target.column)

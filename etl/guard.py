@@ -15,7 +15,7 @@ from etl.engines import Sunk
 from etl.findings import Finding
 from etl.fitted import Fitted
 from etl.label import Labelled
-from etl.leaks import column_findings, duplicate_findings, feature_findings, plan_findings, settled
+from etl.leaks import SURE, column_findings, duplicate_findings, feature_findings, plan_findings, settled
 from etl.samples import Samples
 from etl.spec import EtlSpec
 
@@ -63,7 +63,7 @@ def _look(made: Made, samples: Samples, spec: EtlSpec, profile: pl.DataFrame) ->
     answers = {spec.target.column, TARGET}
     inputs = [name for name in made.fitted.inputs_of() if name in data.raw.types and name not in answers]
     areas = dict(profile.select("name", "alone").iter_rows())
-    raw = list(column_findings(samples.splits, data.seen, {name: areas[name] for name in inputs}, roles, spec.leaks))
+    raw = list(column_findings(samples.classes, data.seen, {name: areas[name] for name in inputs}, roles, spec.leaks))
     yield from raw
     drifting = profile.filter(pl.any_horizontal("drifts_valid", "drifts_test"))["name"].to_list()
     # A feature of a column that was named already, or is to be ignored, isn't news.
@@ -90,7 +90,7 @@ def _worth_a_look(fitted: Fitted, drifting: Collection[str]) -> Iterator[tuple[s
 
 
 def _rows(files: Sequence[Path], features: Sequence[str]) -> pl.DataFrame:
-    """Features and target of a split: all rows of few, slices of many."""
+    """Features and target of a split: all rows of few; slices of many, and some positive rows where those are rare."""
     if not files:
         return pl.DataFrame(schema=dict.fromkeys([TARGET, *features], pl.Float32))
     scan = pl.scan_parquet(list(files), glob=False).select(TARGET, *features)
@@ -98,4 +98,7 @@ def _rows(files: Sequence[Path], features: Sequence[str]) -> pl.DataFrame:
     if rows <= ROWS:
         return scan.collect(engine="streaming")
     starts = [(rows - SLICE) * number // (SLICES - 1) for number in range(SLICES)]
-    return pl.concat([scan.slice(start, SLICE) for start in starts]).collect(engine="streaming")
+    found = pl.concat([scan.slice(start, SLICE) for start in starts]).collect(engine="streaming")
+    if (found[TARGET] > 0.5).sum() >= SURE:
+        return found
+    return pl.concat([found, scan.filter(pl.col(TARGET) > 0.5).head(SLICE).collect(engine="streaming")])

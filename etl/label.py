@@ -37,12 +37,14 @@ class Labelled:
         frame: ROW, the raw columns, TARGET, TIME and SPLIT, in order unless the engine restores it later.
         seen: What the first look found.
         rows: Number of rows of each split.
+        positives: How many of them are positive.
     """
 
     raw: Raw
     frame: pl.LazyFrame
     seen: Look
     rows: Mapping[str, int]
+    positives: Mapping[str, int]
 
     def part(self, split: str) -> pl.LazyFrame:
         """The rows of one split."""
@@ -71,7 +73,7 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
     seen = _look(raw, spec)
     frame = learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed)
-    return Labelled(raw, frame, seen, _count(frame, spec))
+    return Labelled(raw, frame, seen, *_count(frame, spec))
 
 
 def _look(raw: Raw, spec: EtlSpec) -> Look:
@@ -111,11 +113,12 @@ def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
     return {name: why for name, why in asked.items() if name not in OWN_COLUMNS}
 
 
-def _count(frame: pl.LazyFrame, spec: EtlSpec) -> dict[str, int]:
-    """Rows of each split; checks that none is empty that shouldn't be and that training sees both classes."""
-    counts = frame.group_by(SPLIT).agg(pl.len(), pl.col(TARGET).sum().alias("positive"))
-    found = {row[SPLIT]: row for row in counts.collect(engine="streaming").iter_rows(named=True)}
-    rows = {split: found[number]["len"] if number in found else 0 for number, split in enumerate(SPLITS)}
+def _count(frame: pl.LazyFrame, spec: EtlSpec) -> tuple[dict[str, int], dict[str, int]]:
+    """Rows and positive ones of each split; checks that none is empty that shouldn't be, and both classes train."""
+    counts = frame.group_by(SPLIT).agg(pl.len(), (pl.col(TARGET) > 0.5).sum().alias("positive"))
+    found = {number: (rows, positive) for number, rows, positive in counts.collect(engine="streaming").iter_rows()}
+    sizes = [found.get(number, (0, 0)) for number in range(len(SPLITS))]
+    rows, positives = ({split: size[part] for split, size in zip(SPLITS, sizes, strict=True)} for part in (0, 1))
     require_splits(rows, expects(spec.split))
-    require_both_classes(spec.target, found[0]["positive"], rows["train"])
-    return rows
+    require_both_classes(spec.target, positives["train"], rows["train"])
+    return rows, positives

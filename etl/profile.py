@@ -65,7 +65,7 @@ def profile(
         unseen: Split -> raw column -> share of its rows whose value was unknown after training.
         target: The column of the target; None: don't tell how well each column alone tells it (`etl.alone`).
     """
-    table, train = [], samples.splits[SPLITS[0]]
+    table, train = [], samples.classes[SPLITS[0]]
     for name in samples.profile.columns:
         parts = {split: rows[name] for split, rows in samples.splits.items()}
         told = None if target in {None, name} else alone(train[name], train[TARGET])

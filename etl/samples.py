@@ -20,7 +20,7 @@ COMPARED_ROWS = 10_000
 """Splits are compared by about this many rows of each."""
 _OTHER = 1_000_003
 """Added to the seed: a random split orders the rows by the hash of the seed itself."""
-_HASH, _GOLDEN, _PROFILE, _COMPARED = "__hash__", "__golden__", "__profile__", "__compared__"
+_HASH, _GOLDEN, _PROFILE, _COMPARED, _JUDGED = "__hash__", "__golden__", "__profile__", "__compared__", "__judged__"
 
 
 @dataclass(frozen=True)
@@ -31,39 +31,71 @@ class Samples:
         golden: At most GOLDEN_ROWS rows of one split, with their numbers.
         profile: Rows of all splits, each as likely as any other.
         splits: Rows of each split, and their TARGET beside the columns.
+        classes: The same with about as many rows of either class, however rare one of them is.
     """
 
     golden: pl.DataFrame
     profile: pl.DataFrame
     splits: Mapping[str, pl.DataFrame]
+    classes: Mapping[str, pl.DataFrame]
 
 
-def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, rows: Mapping[str, int], seed: int) -> Samples:
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows there are.
+
+    Attributes:
+        rows: Of each split.
+        positives: How many of them are positive.
+    """
+
+    rows: Mapping[str, int]
+    positives: Mapping[str, int]
+
+
+def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Sizes, seed: int) -> Samples:
     """Take all samples in one pass over the columns, after a pass over what tells the split.
 
     Args:
         frame: Has ROW, SPLIT, TARGET and the columns.
         split: Where the golden rows come from.
         columns: To be taken.
-        rows: Number of rows of each split.
+        sizes: Of the splits.
         seed: Chooses the rows.
     """
-    total = sum(rows.values())
+    total = sum(sizes.rows.values())
     hashed = frame.with_columns(mix64(ROW, seed + _OTHER).alias(_HASH))
     here = pl.col(SPLIT) == SPLITS.index(split)
     lowest = hashed.filter(here).select(_HASH, ROW).bottom_k(GOLDEN_ROWS, by=[_HASH, ROW])
     picked = lowest.collect(engine="streaming")[ROW]
     # Hashes that are equal are told apart by ROW, so the rows themselves are matched.
     golden = pl.col(ROW).is_in(picked.implode())
-    shares = [COMPARED_ROWS / max(rows[name], 1) for name in SPLITS]
-    compared = pl.any_horizontal(_picked(share, pl.col(SPLIT) == n) for n, share in enumerate(shares))
     profile = _picked(1.0 if total <= WHOLE_ROWS else PROFILE_ROWS / total, pl.lit(value=True))
-    flags = (golden.alias(_GOLDEN), profile.alias(_PROFILE), compared.alias(_COMPARED))
-    asked = hashed.select(ROW, SPLIT, TARGET, *flags, *columns).filter(pl.any_horizontal(_GOLDEN, _PROFILE, _COMPARED))
+    flags = {_GOLDEN: golden, _PROFILE: profile, _COMPARED: _compared(sizes), _JUDGED: _judged(sizes)}
+    asked = hashed.select(ROW, SPLIT, TARGET, *columns, **flags).filter(pl.any_horizontal(*flags))
     found = asked.collect(engine="streaming").sort(ROW)
-    both = found.filter(_COMPARED)
-    splits = {name: both.filter(pl.col(SPLIT) == n).select(TARGET, *columns) for n, name in enumerate(SPLITS)}
-    return Samples(found.filter(_GOLDEN).select(ROW, *columns), found.filter(_PROFILE).select(columns), splits)
+    parts = [found.filter(pl.col(SPLIT) == number) for number in range(len(SPLITS))]
+    splits, classes = (
+        {name: part.filter(flag).select(TARGET, *columns) for name, part in zip(SPLITS, parts, strict=True)}
+        for flag in (_COMPARED, _JUDGED)
+    )
+    return Samples(found.filter(_GOLDEN).select(ROW, *columns), found.filter(_PROFILE).select(columns), splits, classes)
+
+
+def _compared(sizes: Sizes) -> pl.Expr:
+    """About COMPARED_ROWS rows of each split."""
+    shares = [COMPARED_ROWS / max(sizes.rows[name], 1) for name in SPLITS]
+    return pl.any_horizontal(_picked(share, pl.col(SPLIT) == n) for n, share in enumerate(shares))
+
+
+def _judged(sizes: Sizes) -> pl.Expr:
+    """About half as many rows of each class of each split."""
+    positive, picked = pl.col(TARGET) > 0.5, []
+    for number, name in enumerate(SPLITS):
+        ones, here = sizes.positives[name], pl.col(SPLIT) == number
+        picked.append(_picked(COMPARED_ROWS / 2 / max(ones, 1), here & positive))
+        picked.append(_picked(COMPARED_ROWS / 2 / max(sizes.rows[name] - ones, 1), here & ~positive))
+    return pl.any_horizontal(picked)
 
 
 def _picked(share: float, among: pl.Expr) -> pl.Expr:

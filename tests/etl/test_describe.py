@@ -27,7 +27,7 @@ def halves(frame: pl.DataFrame) -> samples.Samples:
     """The first half trains, the second judges; nothing chooses."""
     middle = frame.height // 2
     parts = {"train": frame[:middle], "valid": frame[:0], "test": frame[middle:]}
-    return samples.Samples(frame[:0], frame, parts)
+    return samples.Samples(frame[:0], frame, parts, parts)
 
 
 def test_look_and_profile_of_known_columns() -> None:
@@ -86,7 +86,8 @@ def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.M
     )
     frame = frame.with_columns(pl.lit(0.0, pl.Float32).alias(TARGET))
     counts = {name: len(range(n, rows, 3)) for n, name in enumerate(SPLITS)}
-    one = samples.take(frame, "test", ["x"], rows=counts, seed=1)
+    sizes = samples.Sizes(counts, dict.fromkeys(SPLITS, 0))
+    one = samples.take(frame, "test", ["x"], sizes=sizes, seed=1)
     assert one.golden.height == 50
     found = one.golden["x"].to_list()
     assert found == sorted(found)
@@ -94,14 +95,14 @@ def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.M
     assert 400 < one.profile.height < 600
     assert {x % 3 for x in one.profile["x"]} == {0, 1, 2}
     shuffled = frame.collect().sample(fraction=1, shuffle=True, seed=3).lazy()
-    two = samples.take(shuffled, "test", ["x"], rows=counts, seed=1)
+    two = samples.take(shuffled, "test", ["x"], sizes=sizes, seed=1)
     assert one.golden.equals(two.golden)
     assert one.profile.equals(two.profile)
     for number, (name, part) in enumerate(one.splits.items()):
         assert {x % 3 for x in part["x"]} == {number}
         assert 400 < part.height < 600, "as many of each split"
         assert part.equals(two.splits[name])
-    assert not one.golden.equals(samples.take(frame, "test", ["x"], rows=counts, seed=2).golden)
+    assert not one.golden.equals(samples.take(frame, "test", ["x"], sizes=sizes, seed=2).golden)
 
 
 @pytest.mark.parametrize(

@@ -319,3 +319,17 @@ def test_rows_chosen_by_their_target(flat: Desk) -> None:
     shop_sales(flat, "categorify")
     flat.spec["features"][0]["ops"].insert(0, {"filter": {"f": "sold >= 0"}})
     assert "rows" in warnings(flat).values()
+
+
+def test_a_leak_of_a_rare_answer(flat: Desk) -> None:
+    """Of 60,000 rows 90 are positive: a plain sample of 10,000 training rows would hold about 11 of them."""
+    rows = 60_000
+    rare = [int(n % 667 == 5) for n in range(rows)]
+    draw = random.Random(2)
+    frame = pl.DataFrame(
+        {"t": range(rows), "sold": rare, "copy": [-one for one in rare], "x": [draw.random() for _ in range(rows)]}
+    )
+    plant(flat, {})
+    flat.sources["interactions"] = {"path": flat.write("rare.parquet", frame)}
+    flat.spec["features"] = [{"columns": ["copy", "x"], "ops": ["normalize"]}]
+    assert warnings(flat) == {"copy": "alone"}
