@@ -299,7 +299,7 @@ def _upstream(node: Node) -> list[Node]:
 def _require_singles(operator: Operator[Any], columns: Sequence[Column]) -> None:
     lists = [] if operator.takes_lists else [column.name for column in columns if column.is_list]
     if lists:
-        cure = "use an operator that takes lists (categorify, hash_bucket, list_slice, value_count)"
+        cure = "use an operator that takes lists (categorify, hash_bucket, list_slice, list_columns)"
         told = f"{operator.kind} takes single values, and the column holds lists"
         raise UserError(told, where=f"column {lists[0]}", cure=cure)
 

@@ -42,7 +42,7 @@ class Features:
                 raise UserError(
                     "the models of this version read single values, and the feature holds lists",
                     where=f"feature {column.name}",
-                    cure="leave it out of etl.features, or make columns of it (hash_text or split_text: max_values)",
+                    cure="leave it out of etl.features, or make columns of it with list_columns",
                 )
         categorical = [column for column in chosen if Tag.CATEGORICAL in column.tags]
         return cls(

@@ -22,6 +22,7 @@ from etl.ops.hashed_cross import HashedCross
 from etl.ops.join_external import JoinExternal
 from etl.ops.join_groupby import JoinGroupby
 from etl.ops.lambda_op import LambdaOp
+from etl.ops.list_columns import ListColumns
 from etl.ops.list_slice import ListSlice
 from etl.ops.log import LogOp
 from etl.ops.metadata import (
@@ -57,6 +58,7 @@ OPERATORS: dict[str, type[Operator[Any]]] = {
     "hash_bucket": HashBucket,
     "hash_text": HashText,
     "split_text": SplitText,
+    "list_columns": ListColumns,
     "list_slice": ListSlice,
     "value_count": ValueCount,
     "rename": Rename,
@@ -114,6 +116,7 @@ __all__ = [
     "JoinGroupby",
     "Lag",
     "LambdaOp",
+    "ListColumns",
     "ListSlice",
     "LogOp",
     "Normalize",

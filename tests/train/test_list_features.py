@@ -13,7 +13,7 @@ GENRES = Column("genres", DType.INT32, frozenset({Tag.CATEGORICAL, Tag.ITEM}), i
 
 
 def test_a_list_is_named_with_a_cure():
-    with pytest.raises(UserError, match="feature genres: .*lists.*max_values"):
+    with pytest.raises(UserError, match="feature genres: .*lists.*list_columns"):
         Features.of(Schema((AGE, GENRES)))
     with pytest.raises(UserError, match="feature genres"):
         Features.of(Schema((AGE, GENRES)), Tag.ITEM)

@@ -23,13 +23,14 @@ from etl.ops import (
     Formula,
     Groupby,
     HashBucket,
-    HashText,
     HashedCross,
+    HashText,
     History,
     JoinExternal,
     JoinGroupby,
     Lag,
     LambdaOp,
+    ListColumns,
     ListSlice,
     LogOp,
     Normalize,
@@ -144,6 +145,9 @@ class TestHashBucketLists(
     takes=("ints", "texts", "text"),
     frames=LIST_FRAMES,
 ): ...
+
+
+class TestListColumns(OperatorContract, operator=ListColumns(3), takes=LISTS, frames=LIST_FRAMES): ...
 
 
 class TestListSlice(OperatorContract, operator=ListSlice(2), takes=LISTS, frames=LIST_FRAMES): ...
@@ -391,7 +395,9 @@ class TestTagAsItemFeatures(OperatorContract, operator=TagAsItemFeatures(), take
 class TestDropLowCardinality(OperatorContract, operator=DropLowCardinality(), takes=(*NUMBERS, "text")): ...
 
 
-class TestHashedCross(OperatorContract, operator=HashedCross(7), takes=(["int", "text"], ["text", "small", "time"])): ...
+class TestHashedCross(
+    OperatorContract, operator=HashedCross(7), takes=(["int", "text"], ["text", "small", "time"])
+): ...
 
 
 class TestReduceDtypeSize(OperatorContract, operator=ReduceDtypeSize(), takes=(*NUMBERS, "text")): ...
@@ -407,23 +413,22 @@ class TestJoinExternalInner(
 ): ...
 
 
-class TestDataStats(OperatorContract, operator=DataStats(), takes=(*NUMBERS, "text")): ...
-
-
-class TestColumnSimilarity(
-    OperatorContract, operator=ColumnSimilarity(FEATURES, WORDS), takes=(["small", "text"], ["int", "text"])
-): ...
-
-
-class TestColumnSimilarityOfOne(
-    OperatorContract, operator=ColumnSimilarity(FEATURES, metric="inner"), takes=(["small", "int"],)
-): ...
-
-
 class TestTimeFeatures(
     OperatorContract,
     operator=TimeFeatures(
-        ["hour", "minute", "weekday", "is_weekend", "day", "day_of_year", "week", "month", "quarter", "year", "recency"],
+        [
+            "hour",
+            "minute",
+            "weekday",
+            "is_weekend",
+            "day",
+            "day_of_year",
+            "week",
+            "month",
+            "quarter",
+            "year",
+            "recency",
+        ],
         unit="us",
     ),
     takes=("date", "time", "int"),
@@ -434,6 +439,19 @@ class TestTimeFeaturesCyclic(
     OperatorContract,
     operator=TimeFeatures("recency", ["hour", "weekday", "day_of_year"], "2026-01-01T12:30", -3.5, "s"),
     takes=("int", "small"),
+): ...
+
+
+class TestDataStats(OperatorContract, operator=DataStats(), takes=(*NUMBERS, "text")): ...
+
+
+class TestColumnSimilarity(
+    OperatorContract, operator=ColumnSimilarity(FEATURES, WORDS), takes=(["small", "text"], ["int", "text"])
+): ...
+
+
+class TestColumnSimilarityOfOne(
+    OperatorContract, operator=ColumnSimilarity(FEATURES, metric="inner"), takes=(["small", "int"],)
 ): ...
 
 

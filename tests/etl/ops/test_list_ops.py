@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from core.errors import UserError
 from core.schema import Tag
-from etl.ops import Categorify, HashBucket, HashText, ListSlice, Rename, SplitText, ValueCount
+from etl.ops import Categorify, HashBucket, HashText, ListColumns, ListSlice, Rename, SplitText, ValueCount
 from etl.workflow import Workflow
 
 ROWS = [[1, 2, 3, 4, 5], [6, 7], [], None, [8, None]]
@@ -82,6 +82,21 @@ class TestListSlice:
             apply(ListSlice(2, pad=True, pad_value=0.5))
         with pytest.raises(UserError, match="lists of string can't be filled up with 0"):
             apply(ListSlice(2, pad=True), [["a"]])
+
+
+class TestListColumns:
+    def test_ids_and_values(self):
+        frame = pl.DataFrame({"x": ROWS})
+        made = Workflow(["x"] >> ListColumns(2)).fit(frame).transform(frame).collect()
+        assert made.to_dict(as_series=False) == {"x_0": [1, 6, None, None, 8], "x_1": [2, 7, None, None, None]}
+        fitted = Workflow(["x"] >> ListSlice(-2) >> Categorify() >> ListColumns(2)).fit(frame)
+        # Null, the last element of the last row, has id 1; what isn't there is padding.
+        made = fitted.transform(frame).collect()
+        assert made["x_0"].to_list() == [3, 5, 0, 0, 7]
+        assert made["x_1"].to_list() == [4, 6, 0, 0, 1]
+        assert [column.cardinality for column in fitted.schema] == [8, 8]
+        assert fitted.schema["x_0"].properties == {}
+        assert fitted.schema["x_0"].tags == {Tag.CATEGORICAL}
 
 
 class TestValueCount:
