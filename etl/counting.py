@@ -43,13 +43,14 @@ class Counting:
 
 
 def count_runs(keys: pl.Series) -> pl.DataFrame:
-    """Count whole numbers by sorting them: `value` ascending and `count`, UInt32.
+    """Count whole numbers by sorting them: `value` ascending and `count`.
 
     Example:
         >>> count_runs(pl.Series([7, 5, None, 7])).rows()
         [(5, 1), (7, 2)]
     """
-    runs = keys.drop_nulls().sort().rle().struct.unnest()
+    # Nulls come first.
+    runs = keys.sort().slice(keys.null_count()).rle().struct.unnest()
     return runs.select(pl.col("value").alias(VALUE), pl.col("len").alias(COUNT))
 
 
@@ -73,7 +74,7 @@ def added(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def ranked(counts: pl.DataFrame) -> pl.DataFrame:
-    """The same table with the most frequent value first, ties by value.
+    """The same table with the most frequent value first, ties by value; `count` becomes Int64.
 
     Whole numbers are grouped by their counts, of which there are few, and then sorted group by group.
 
@@ -81,6 +82,7 @@ def ranked(counts: pl.DataFrame) -> pl.DataFrame:
         >>> ranked(pl.DataFrame({"value": [9, 5, 7], "count": [1, 1, 2]})).rows()
         [(7, 2), (5, 1), (9, 1)]
     """
+    counts = counts.with_columns(pl.col(COUNT).cast(pl.Int64))
     if counts[VALUE].dtype != pl.Int64 or counts[VALUE].null_count():
         return counts.sort(COUNT, VALUE, descending=[True, False])
     if _is_ranked(counts[VALUE].to_numpy(), counts[COUNT].to_numpy()):
@@ -106,5 +108,4 @@ def _ranked(counts: pl.DataFrame, often: int) -> pl.DataFrame:
         if end - start > 1:
             values[start:end].sort()
         start = end
-    ordered = pl.DataFrame({VALUE: values, COUNT: _OFTEN - number.astype(np.int64)})
-    return ordered.cast({COUNT: counts[COUNT].dtype})
+    return pl.DataFrame({VALUE: values, COUNT: _OFTEN - number.astype(np.int64)})

@@ -60,11 +60,10 @@ class Normalize(Elementwise[Moments]):
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
         """Mean and deviation of all columns in one table, and their extremes.
 
-        A grouping by a constant, since a GPU engine streams `std` in a group_by (Welford's algorithm) but holds
-        all rows at once for it in a select.
+        Without Python in plans a grouping by a constant, since a GPU engine streams `std` in a group_by (Welford's
+        algorithm) but holds all rows at once for it in a select. The CPU does the opposite.
         """
         values = {column.name: number(wiring, column) for column in columns}
-        key = "group@"
         aggregations = [
             item
             for name, x in values.items()
@@ -74,6 +73,9 @@ class Normalize(Elementwise[Moments]):
                 x.count().alias(f"count@{name}"),
             )
         ]
+        if wiring.collect is None:
+            return Statistics(extremes(values), {"moments": frame.select(aggregations)})
+        key = "group@"
         table = frame.with_columns(pl.lit(0, pl.Int32).alias(key)).group_by(key).agg(aggregations)
         return Statistics(extremes(values), {"moments": table})
 
@@ -104,7 +106,9 @@ class Normalize(Elementwise[Moments]):
                 continue
             if name not in old.count:
                 raise not_to_be_continued(name)
-            mean[name], std[name] = _merged(*((one.count[name], one.mean[name], one.std[name]) for one in (old, new)))
+            mean[name], std[name] = merged_moments(
+                *((one.count[name], one.mean[name], one.std[name]) for one in (old, new))
+            )
             count[name] += new.count[name]
             if not math.isfinite(std[name]):
                 raise too_wide(column, self.kind)
@@ -237,8 +241,13 @@ def too_wide(column: Column, kind: str) -> UserError:
     )
 
 
-def _merged(old: tuple[int, float, float], new: tuple[int, float, float]) -> tuple[float, float]:
-    """Mean and deviation of two parts, each given by its number of values, mean and deviation."""
+def merged_moments(old: tuple[int, float, float], new: tuple[int, float, float]) -> tuple[float, float]:
+    """Mean and deviation of two parts, each given by its number of values, mean and deviation; rounded.
+
+    Example:
+        >>> merged_moments((2, 1.0, 0.0), (2, 3.0, 0.0))[0]
+        2.0
+    """
     (n, mean, std), (m, mean_m, std_m) = old, new
     between = mean_m - mean
     shares = ((n - 1) / (n + m - 1), (m - 1) / (n + m - 1), n / (n + m) * (m / (n + m - 1)))
