@@ -99,7 +99,8 @@ def words(error: BaseException) -> str:
 def main() -> None:
     """Answer requests until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
-    sys.path.pop(0)  # the folder of this script holds modules with common names
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - strings are what sys.path holds
+    sys.path[:] = [place for place in sys.path if place != here]  # it holds modules with common names
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
