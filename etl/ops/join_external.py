@@ -20,7 +20,7 @@ from etl.ops.declare import IDS
 from etl.ops.external import NULLS, ExternalTable, canonical_column, prepared
 from etl.ops.foreign import refuse
 from etl.ops.given import Given, GivenTable
-from etl.ops.keyed import Key, add_found, row_node, take_node
+from etl.ops.keyed import Key, add_found, listed, row_node, take_node
 from etl.ops.nvt import nvtabular_ops
 
 _REFUSED = {
@@ -30,11 +30,7 @@ _REFUSED = {
 _FOUND = "found@"
 
 
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
 
 
 class JoinExternal(Operator[ExternalTable]):

@@ -25,6 +25,7 @@ from etl.ops.keyed import (
     fractions,
     in_order,
     keys_of,
+    listed,
     require_whole,
     row_node,
     table_name,
@@ -36,8 +37,8 @@ from etl.ops.sums import require_summable, sum_scalars
 Stat = Literal["count", "sum", "mean", "std", "var", "min", "max"]
 
 
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+def _none_or_listed(value: object) -> object:
+    return () if value is None else listed(value)
 
 
 class JoinGroupby(Operator[KeyedTables]):
@@ -66,8 +67,8 @@ class JoinGroupby(Operator[KeyedTables]):
     kind = "join_groupby"
     state_type = KeyedTables
 
-    cont_cols: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    stats: Annotated[tuple[Stat, ...], BeforeValidator(_listed), Field(min_length=1)] = ("count",)
+    cont_cols: Annotated[tuple[str, ...], BeforeValidator(_none_or_listed)] = ()
+    stats: Annotated[tuple[Stat, ...], BeforeValidator(listed), Field(min_length=1)] = ("count",)
     name_sep: str = "_"
     groups: Groups = ()
 

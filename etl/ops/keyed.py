@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import polars as pl
+from pydantic import BeforeValidator
 
 from core.errors import UserError
 from core.schema import Column, DType
+from core.spec import custom_error
 from etl.onnx import INT_NULL, GraphBuilder, Value
 from etl.ops.base import Collected, State, Wiring
 from etl.ops.key_rows import RowNumbers
@@ -26,6 +28,20 @@ from etl.types import POLARS
 
 Groups = tuple[tuple[str, ...], ...]
 KEY = "key@"
+
+
+def listed(value: object) -> object:
+    """One name or several, for settings that take both."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list | tuple):
+        told = "must be the name of a column, or a list of names; what an operator makes can stand beside the keys:"
+        raise custom_error("names", f"{told} (keys + node) >> ...")
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+"""A setting: one column or several."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from core.dataset import TARGET
 from core.errors import UserError
@@ -20,6 +20,7 @@ from etl.ops.keyed import (
     Groups,
     Key,
     KeyedTables,
+    Names,
     add_found,
     fractions,
     in_order,
@@ -36,13 +37,6 @@ from etl.ops.sums import parts, require_summable, sum_scalars
 from etl.ops.target_sums import FULL, added, encoded, mean, summed
 
 FOLD = "__fold__"
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class TargetEncoding(Operator[KeyedTables]):
@@ -80,12 +74,12 @@ class TargetEncoding(Operator[KeyedTables]):
     kind = "target_encoding"
     state_type = KeyedTables
 
-    target: Names = (TARGET,)
+    target: Annotated[Names, Field(min_length=1)] = (TARGET,)
     target_mean: float | dict[str, float] | None = None
     kfold: int = Field(default=3, ge=1, le=100)
     fold_seed: int | None = Field(default=42, ge=0)
     p_smooth: float = Field(default=20.0, ge=0)
-    out_col: Annotated[tuple[str | tuple[str, ...], ...] | None, BeforeValidator(_listed)] = None
+    out_col: tuple[str | tuple[str, ...], ...] | str | None = None
     out_dtype: Float32 = None
     name_sep: str = "_"
     drop_folds: bool = True
@@ -206,7 +200,7 @@ class TargetEncoding(Operator[KeyedTables]):
             kfold=self.kfold,
             fold_seed=self.fold_seed,
             p_smooth=self.p_smooth,
-            out_col=None if self.out_col is None else [_plain(one) for one in self.out_col],
+            out_col=_plain(self.out_col),
             out_dtype=self.out_dtype,
             name_sep=self.name_sep,
             drop_folds=self.drop_folds,
@@ -219,7 +213,8 @@ class TargetEncoding(Operator[KeyedTables]):
         """Names of the outputs of each key, one a target."""
         if self.out_col is None:
             return [tuple(self._name(key, target) for target in self.target) for key in keys]
-        given = [(one,) if isinstance(one, str) else one for one in self.out_col]
+        every = (self.out_col,) if isinstance(self.out_col, str) else self.out_col
+        given = [(one,) if isinstance(one, str) else one for one in every]
         if len(given) != len(keys) or any(len(names) != len(self.target) for names in given):
             raise UserError(
                 f"out_col must name {len(keys)} x {len(self.target)} outputs, one for each key and target",
@@ -285,5 +280,5 @@ def _fold_name(wiring: Wiring) -> str:
     return f"{next(iter(wiring.outputs.values()))}!fold"
 
 
-def _plain(one: str | tuple[str, ...]) -> str | list[str]:
-    return one if isinstance(one, str) else list(one)
+def _plain(names: Any) -> Any:
+    return [_plain(one) for one in names] if isinstance(names, tuple) else names

@@ -14,7 +14,7 @@ from core.dataset import ROW, TARGET
 from core.errors import UserError
 from core.schema import Tag
 from etl import Fitted, Workflow
-from etl.ops import JoinGroupby, TargetEncoding
+from etl.ops import JoinGroupby, LogOp, TargetEncoding
 from etl.ops.target_encoding import FOLD
 
 ROWS = pl.DataFrame(
@@ -245,6 +245,13 @@ class TestRefused:
         assert TargetEncoding("y", out_dtype="float32").out_dtype == "float32"
         with pytest.raises(ValidationError, match="must be float32 .* got float64"):
             TargetEncoding("y", out_dtype="float64")
+
+    def test_a_node_as_a_target(self):
+        with pytest.raises(ValidationError, match="must be the name of a column.*beside the keys"):
+            TargetEncoding(["click"] >> LogOp())
+        node = ["city"] + (["click"] >> LogOp())
+        made = Workflow(node >> TargetEncoding("click", p_smooth=0)).fit(ROWS).transform(ROWS).collect()
+        assert made["TE_city_click"][0] == pytest.approx(math.log(2) * 2 / 3), "what an operator made of the target"
 
     def test_a_mean_for_another_target(self):
         with pytest.raises(UserError, match="column click: target_mean has no number"):
