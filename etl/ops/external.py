@@ -46,6 +46,8 @@ class ExternalTable(State):
     @classmethod
     def load(cls, value: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
         """See `State`."""
+        if not key_places(tables["table"]):
+            raise ValueError("the joined table has no key")
         return cls(tables["table"])
 
 

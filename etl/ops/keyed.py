@@ -258,6 +258,9 @@ class KeyedTables(State):
     @classmethod
     def load(cls, value: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
         """See `State`."""
+        for name, table in tables.items():
+            if not key_places(table):
+                raise ValueError(f"the table of {name} has no key")
         return cls(dict(tables))
 
     def of(self, key: Key) -> pl.DataFrame:

@@ -57,6 +57,9 @@ class Features(State):
     @classmethod
     def load(cls, value: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
         """See `State`."""
+        for side in ("left", "right"):
+            if tables[side].columns != [KEY, "feature", "weight"]:
+                raise ValueError(f"the features on the {side} must have an id, a feature and a weight")
         return cls(tables["left"], tables["right"])
 
 

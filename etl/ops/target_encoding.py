@@ -21,20 +21,17 @@ from etl.ops.keyed import (
     Key,
     KeyedTables,
     Names,
-    add_found,
     fractions,
     in_order,
     keys_of,
     require_whole,
     row_node,
-    row_number,
     table_name,
     take_node,
-    taken,
 )
 from etl.ops.nvt import nvtabular_ops
 from etl.ops.sums import parts, require_summable, sum_scalars
-from etl.ops.target_sums import FULL, added, encoded, mean, summed
+from etl.ops.target_sums import FULL, added, encoded, looked_up, mean, summed
 
 FOLD = "__fold__"
 
@@ -160,14 +157,15 @@ class TargetEncoding(Operator[KeyedTables]):
         self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: KeyedTables
     ) -> pl.LazyFrame:
         """Look up the values of all folds, then choose by the row's own."""
-        fold = _fold_name(wiring)
+        fold = f"{next(iter(wiring.outputs.values()))}!fold"
         frame = frame.with_columns(self._fold(wiring).alias(fold))
         keys = self._keys(columns)
         made = []
         for key, names in zip(keys, self._names(keys), strict=True):
-            frame, values = self._by_fold(frame, key, wiring, self._encoded(key, state), wiring.outputs[names[0]])
-            for target, value, name in zip(self.target, values, names, strict=True):
-                made.append(value.fill_null(self._mean(target, key, state)).alias(wiring.outputs[name]))
+            means = {target: self._mean(target, key, state) for target in self.target}
+            table = encoded(state.of(key), means, kfold=self.kfold, p_smooth=self.p_smooth)
+            frame, values = looked_up(frame, key, wiring, table, means, kfold=self.kfold, fold=fold)
+            made += [value.alias(wiring.outputs[name]) for value, name in zip(values, names, strict=True)]
         if not self.drop_folds:
             made.append(pl.col(fold).cast(pl.Int64).alias(wiring.outputs[FOLD]))
         return frame.with_columns(made)
@@ -226,30 +224,6 @@ class TargetEncoding(Operator[KeyedTables]):
     def _name(self, key: Key, target: str) -> str:
         return f"TE_{key.label(self.name_sep)}_{'target' if target == TARGET else target}"
 
-    def _by_fold(
-        self, frame: pl.LazyFrame, key: Key, wiring: Wiring, table: pl.DataFrame, output: str
-    ) -> tuple[pl.LazyFrame, list[pl.Expr]]:
-        """The value of each target for a row's key and fold, and the frame that this is an expression over."""
-        fold, views = _fold_name(wiring), [*map(str, range(self.kfold if self.kfold > 1 else 0)), FULL]
-        if wiring.collect is None:
-            # One look into a table with a cell for each key and view.
-            row = f"{output}!row"
-            frame = frame.with_columns(row_number(key, wiring, table).alias(row))
-            view = pl.col(fold).fill_null(len(views) - 1) if len(views) > 1 else pl.lit(0)
-            cell = pl.col(row).cast(pl.Int64) * len(views) + view
-            cells = [table.select(f"{one}@{target}" for one in views).to_numpy().ravel() for target in self.target]
-            known = pl.when(pl.col(row) < table.height).then(cell).otherwise(table.height * len(views))
-            return frame, [taken(known, pl.Series(one)) for one in cells]
-        found = {name: f"{output}!{name}" for name in table.columns if name not in key.places}
-        made = []
-        for target in self.target:
-            value = pl.col(found[f"{FULL}@{target}"])
-            for number, view_name in enumerate(views[:-1]):
-                own = pl.col(found[f"{view_name}@{target}"])
-                value = pl.when(pl.col(fold) == number).then(own).otherwise(value)
-            made.append(value)
-        return add_found(frame, key, wiring, table, found), made
-
     def _fold(self, wiring: Wiring) -> pl.Expr:
         """Number of a training row's fold; null for other rows."""
         if not self.numbered:
@@ -274,10 +248,6 @@ class TargetEncoding(Operator[KeyedTables]):
     def _encoded(self, key: Key, state: KeyedTables) -> pl.DataFrame:
         means = {target: self._mean(target, key, state) for target in self.target}
         return encoded(state.of(key), means, kfold=self.kfold, p_smooth=self.p_smooth)
-
-
-def _fold_name(wiring: Wiring) -> str:
-    return f"{next(iter(wiring.outputs.values()))}!fold"
 
 
 def _plain(names: Any) -> Any:

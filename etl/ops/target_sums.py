@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from core.schema import Column, DType
-from etl.ops.keyed import in_order, key_places
+from etl.ops.base import Wiring
+from etl.ops.keyed import Key, add_found, in_order, key_places, row_number, table_name, taken
 from etl.ops.sums import part_names, total
 
 FULL = "full"
@@ -53,6 +54,51 @@ def encoded(table: pl.DataFrame, means: Mapping[str, float], *, kfold: int, p_sm
             value = pl.when(weight > 0).then((total(sums) + p_smooth * common) / weight).otherwise(common)
             made.append(value.alias(f"{name}@{target}"))
     return table.select(*key_places(table), *made)
+
+
+def looked_up(
+    frame: pl.LazyFrame,
+    key: Key,
+    wiring: Wiring,
+    table: pl.DataFrame,
+    means: Mapping[str, float],
+    *,
+    kfold: int,
+    fold: str,
+) -> tuple[pl.LazyFrame, list[pl.Expr]]:
+    """The value of each target for the key and the fold of a row, and the frame that this is an expression over.
+
+    Args:
+        frame: Rows.
+        key: What to look up.
+        wiring: Where it lies.
+        table: What `encoded` gave.
+        means: By target: the value of a key that is not in the table.
+        kfold: Number of folds.
+        fold: Where the fold of a row lies; null for new rows.
+    """
+    views, prefix = [name for name, _ in _views(kfold)], f"{fold}!{table_name(key)}"
+    if wiring.collect is None:
+        # One look into a list that holds, for each key, the values of all views.
+        row = f"{prefix}!row"
+        frame = frame.with_columns(row_number(key, wiring, table).alias(row))
+        view = (pl.col(fold) + 1).fill_null(0) if kfold > 1 else pl.lit(0)
+        cell = (pl.col(row).cast(pl.Int64) * len(views) + view).clip(upper_bound=table.height * len(views))
+        cells = [table.select(f"{name}@{target}" for name in views).to_numpy().ravel() for target in means]
+        made = [taken(cell, pl.Series(values)) for values in cells]
+    else:
+        found = {name: f"{prefix}!{name}" for name in table.columns if name not in key.places}
+        frame = add_found(frame, key, wiring, table, found)
+        made = [_chosen(found, target, views, fold) for target in means]
+    return frame, [value.fill_null(common) for value, common in zip(made, means.values(), strict=True)]
+
+
+def _chosen(found: Mapping[str, str], target: str, views: Sequence[str], fold: str) -> pl.Expr:
+    """The value of the row's own fold, of those of all."""
+    value = pl.col(found[f"{FULL}@{target}"])
+    for number, view in enumerate(views[1:]):
+        value = pl.when(pl.col(fold) == number).then(pl.col(found[f"{view}@{target}"])).otherwise(value)
+    return value
 
 
 def _views(kfold: int) -> Iterator[tuple[str, list[int]]]:

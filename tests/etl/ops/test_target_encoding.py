@@ -139,6 +139,11 @@ class TestKeysAndNames:
         assert fitted.schema.names == ("TE_a_y", "TE_a_b_y")
         assert fitted.transform(frame).collect().rows() == [(0.5, 1.0), (0.5, 0.0), (0.0, 0.0)]
 
+    def test_a_key_whose_name_is_that_of_a_group(self):
+        frame = pl.DataFrame({"a": ["x", "x"], "b": [1, 2], "a_b": [7, 7], "y": [1, 0]})
+        node = ["a_b", ["a", "b"]] >> TargetEncoding("y", p_smooth=0, out_col=["one", "two"])
+        assert Workflow(node).fit(frame).transform(frame).collect().rows() == [(0.5, 1.0), (0.5, 0.0)]
+
     def test_several_targets_and_names(self):
         frame = ROWS.with_columns(buy=1 - pl.col("click"), b=pl.lit("c"))
         both = ["click", "buy"]
