@@ -11,6 +11,7 @@ import polars as pl
 from core.errors import UserError
 from core.suggest import did_you_mean
 from etl.onnx import INT_NULL
+from serve.lists import rows_of
 from serve.signature import NULLS, Array, Input, Signature, numpy_dtype
 
 POLARS = {"int64": pl.Int64, "float32": pl.Float32, "float64": pl.Float64, "string": pl.String}
@@ -25,7 +26,7 @@ PLAIN: Mapping[str, tuple[type, ...]] = {
 
 
 def encode(series: pl.Series, dtype: str) -> Array:
-    """A raw column as the vector of an input: nulls become the value that stands for them.
+    """A raw column as the vector of an input: nulls become the value that stands for them; see `serve.lists` for lists.
 
     Raises:
         UserError: The column holds values that the type cannot.
@@ -34,6 +35,10 @@ def encode(series: pl.Series, dtype: str) -> Array:
         >>> encode(pl.Series("age", [30, None]), "float64").tolist()
         [30.0, nan]
     """
+    if isinstance(series.dtype, pl.List):
+        elements = encode(series.drop_nulls().explode(empty_as_null=False), dtype)
+        ends = series.list.len().fill_null(0).cast(pl.Int64).cum_sum().to_numpy()
+        return rows_of(np.split(elements, ends[:-1])) if len(series) else rows_of([])
     # As `etl.types.canonical` reads them: dates and times in microseconds.
     timed = series.cast(pl.Datetime("us")) if series.dtype in {pl.Date, pl.Datetime} else series
     try:
@@ -63,6 +68,11 @@ def parse(item: Input, value: Any) -> Array:
     """
     if value is None:
         return item.null
+    if item.is_list:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"the value must be a list, got {value!r}", where=item.name)
+        elements = [parse(item.element, one) for one in value]
+        return rows_of([np.concatenate([np.empty(0, numpy_dtype(item.dtype)), *elements])])
     # A bool is an int in Python; as an age it is a mistake.
     if not isinstance(value, PLAIN[item.dtype]) or (isinstance(value, bool) and item.raw != "bool"):
         shown = {"string": "a text", "int64": "a whole number"}.get(item.dtype, "a number")

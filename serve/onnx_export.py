@@ -16,7 +16,7 @@ import onnx
 
 from core.errors import UserError
 from core.schema import Schema
-from etl.onnx import GraphBuilder, Value
+from etl.onnx import GraphBuilder, Ragged, Value
 from serve.graph import PREFIX as ETL_PREFIX
 from serve.graph import OnnxGraph
 from serve.network import DENSE, IDS, PREFIX, DataFile, network_model
@@ -79,30 +79,54 @@ def export_model(
 
 def _check_names(inputs: Sequence[Input], output: str) -> None:
     """Inputs carry the raw names, so these must leave the names inside the model alone."""
-    for item in inputs:
-        if item.name in {IDS, DENSE, output} or item.name.startswith((ETL_PREFIX, PREFIX, "front_")):
+    tensors = [one for item in inputs for one in item.tensors]
+    names = [one.name for one in tensors]
+    for item in tensors:
+        if (
+            names.count(item.name) > 1
+            or item.name in {IDS, DENSE, output}
+            or item.name.startswith((ETL_PREFIX, PREFIX, "front_"))
+        ):
             raise UserError("a raw column cannot have this name in a served model", where=item.name, cure="rename it")
 
 
 def _front(transform: Transform, inputs: tuple[Input, ...], features: Features) -> onnx.ModelProto:
     """The workflow's graph, closed by the two tensors that the network takes."""
     graph = OnnxGraph()
-    values = {item.name: graph.input(item.name, item.dtype) for item in inputs}
+    values = {item.name: _input(graph, item) for item in inputs}
     columns = (*features.categorical, *features.continuous)
     made = transform.onnx(graph, values, columns=columns) if columns else {}
     rows = _row_count(graph, list(values.values()))
     ids = _stack(graph, [made[name] for name in features.categorical], rows, "int64")
     dense = _stack(graph, [made[name] for name in features.continuous], rows, "float32")
-    return graph.to_model(list(values.values()), {f"front_{IDS}": ids, f"front_{DENSE}": dense}, rank=2)
+    given = [part for value in values.values() for part in _parts(value)]
+    return graph.to_model(given, {f"front_{IDS}": ids, f"front_{DENSE}": dense}, rank=2)
+
+
+def _input(graph: OnnxGraph, item: Input) -> Value:
+    """The input of a column: one vector, or the two of a column of lists."""
+    first, *rest = (graph.input(one.name, one.dtype) for one in item.tensors)
+    return Ragged(first.name, first.dtype, rest[0]) if rest else first
+
+
+def _parts(value: Value) -> list[Value]:
+    return [value, value.offsets] if isinstance(value, Ragged) else [value]
 
 
 def _row_count(graph: OnnxGraph, inputs: Sequence[Value]) -> Value:
     """[B, 1] as a shape, where B is the greatest length among the inputs, 1 without any."""
     if not inputs:
         return graph.constant([1, 1], "int64")
-    lengths = [graph.op("Shape", value, dtype="int64") for value in inputs]
+    lengths = [_length(graph, value) for value in inputs]
     greatest = graph.op("Max", *lengths, dtype="int64")
     return graph.op("Concat", greatest, graph.constant([1], "int64"), dtype="int64", axis=0)
+
+
+def _length(graph: OnnxGraph, value: Value) -> Value:
+    if not isinstance(value, Ragged):
+        return graph.op("Shape", value, dtype="int64")
+    offsets = graph.op("Shape", value.offsets, dtype="int64")
+    return graph.op("Sub", offsets, graph.constant([1], "int64"), dtype="int64")
 
 
 def _stack(graph: OnnxGraph, values: Sequence[Value], rows: Value, dtype: str) -> Value:

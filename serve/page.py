@@ -35,5 +35,5 @@ def page(bundle: Bundle) -> str:
 
 def _inputs(bundle: Bundle, name: str) -> str:
     inputs = bundle.signatures[name].inputs
-    shown = ", ".join(f"{item.name} {item.dtype}" for item in inputs[:12])
+    shown = ", ".join(f"{item.name} {item.dtype}{' list' if item.is_list else ''}" for item in inputs[:12])
     return f"takes {shown}{', ...' if len(inputs) > len(inputs[:12]) else ''}"

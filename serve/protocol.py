@@ -13,6 +13,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.suggest import did_you_mean
+from serve.lists import split
 from serve.signature import Array, Input, Signature
 from serve.tensors import DATATYPES, check_shape, from_bytes, from_json, to_bytes, to_json
 
@@ -61,15 +62,17 @@ def parse_request(body: bytes, head_length: str | None, signature: Signature) ->
     inputs = head.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
         raise UserError("the request must hold a list `inputs` of objects")
-    known = {item.name: item for item in signature.inputs}
-    columns: dict[str, Array] = {}
+    known = {item.name: item for item in signature.tensors}
+    elements = {item.tensors[0].name for item in signature.inputs if item.is_list}
+    tensors: dict[str, Array] = {}
     for each in inputs:
         item = _known(each, known)
-        if item.name in columns:
+        if item.name in tensors:
             raise UserError("the input is given twice", where=item.name)
-        columns[item.name], rest = _read(item, each, rest)
+        tensors[item.name], rest = _read(item, each, rest, least=0 if item.name in elements else 1)
     if rest:
         raise UserError(f"{len(rest)} bytes follow behind the last input")
+    columns = _columns(tensors, signature)
     identity = head.get("id")
     if identity is not None and not isinstance(identity, str):
         raise UserError("`id` must be a text")
@@ -91,9 +94,25 @@ def format_response(name: str, request: InferRequest, signature: Signature, valu
     return InferResponse(text + raw, len(text) if request.binary else None)
 
 
+def _columns(tensors: Mapping[str, Array], signature: Signature) -> dict[str, Array]:
+    """The columns that tensors make: the two of a list become one."""
+    columns = dict(tensors)
+    for item in signature.inputs:
+        names = [one.name for one in item.tensors]
+        given = [name for name in names if name in columns]
+        if not item.is_list or not given:
+            continue
+        if len(given) < len(names):
+            (missing,) = set(names) - set(given)
+            raise UserError(f"{given[0]} needs {missing} beside it", where=given[0])
+        values, offsets = (columns.pop(name) for name in names)
+        columns[item.name] = split(values, offsets, names[1])
+    return columns
+
+
 def describe_model(name: str, signature: Signature) -> dict[str, Any]:
     """Metadata of a model; -1 is a free dimension."""
-    inputs = [{"name": item.name, "datatype": DATATYPES[item.dtype], "shape": [-1]} for item in signature.inputs]
+    inputs = [{"name": item.name, "datatype": DATATYPES[item.dtype], "shape": [-1]} for item in signature.tensors]
     shape = [-1, signature.width] if signature.width else [-1]
     outputs = [{"name": signature.output, "datatype": "FP32", "shape": shape}]
     head = {"name": name, "versions": [MODEL_VERSION], "platform": "onnxruntime_onnx"}
@@ -130,12 +149,12 @@ def _known(given: Mapping[str, Any], known: Mapping[str, Input]) -> Input:
     return known[name]
 
 
-def _read(item: Input, given: Mapping[str, Any], rest: bytes) -> tuple[Array, bytes]:
-    """One input of the request, and the bytes that are left behind it."""
+def _read(item: Input, given: Mapping[str, Any], rest: bytes, *, least: int = 1) -> tuple[Array, bytes]:
+    """One tensor of the request, of at least so many values, and the bytes that are left behind it."""
     if given.get("datatype") != DATATYPES[item.dtype]:
         wanted = DATATYPES[item.dtype]
         raise UserError(f"the datatype must be {wanted}, got {given.get('datatype')!r}", where=item.name)
-    length = check_shape(item, given.get("shape"))
+    length = check_shape(item, given.get("shape"), least=least)
     parameters = given.get("parameters") or {}
     if not isinstance(parameters, dict) or "shared_memory_region" in parameters:
         raise UserError("the parameters cannot be used; shared memory is not offered", where=item.name)

@@ -85,4 +85,6 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if value - value == 0 else None
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
     return str(value)

@@ -27,8 +27,9 @@ class Model:
         self.signature = signature
         self._session = _session(file, threads)
         declared = tuple(each.name for each in self._session.get_inputs())
-        if set(declared) != set(signature.names):
-            shown = f"{', '.join(declared)} against {', '.join(signature.names)}"
+        known = tuple(item.name for item in signature.tensors)
+        if set(declared) != set(known):
+            shown = f"{', '.join(declared)} against {', '.join(known)}"
             raise UserError(f"the model's inputs differ from schema.json: {shown}", where=str(file))
 
     def run(self, columns: Mapping[str, Array]) -> Array:
@@ -48,7 +49,7 @@ class Model:
 
     def run_checked(self, columns: Mapping[str, Array]) -> Array:
         """Run the model over columns that are known to fit."""
-        output: Array = self._session.run([self.signature.output], dict(columns))[0]
+        output: Array = self._session.run([self.signature.output], self.signature.feed(columns))[0]
         return output
 
 

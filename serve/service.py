@@ -153,7 +153,13 @@ def _without_version(rest: list[str]) -> list[str]:
 
 
 def _typed(name: str, text: str, inputs: Mapping[str, Input]) -> Any:
-    """A text of a query as the value of an input; an unknown name is left for the recommender to refuse."""
+    """A text of a query as the value of an input; an unknown name is left for the recommender to refuse.
+
+    The elements of a list stand between commas.
+    """
+    if name in inputs and inputs[name].is_list:
+        element = {name: inputs[name].element}
+        return [_typed(name, part, element) for part in text.split(",")] if text else None
     if text == "" or name not in inputs or inputs[name].dtype == "string":
         return text or None
     if inputs[name].dtype == "int64":

@@ -1,9 +1,12 @@
-"""What a model of the bundle takes and gives: named vectors with fixed types, nulls as values."""
+"""What a model of the bundle takes and gives: named vectors with fixed types, nulls as values.
+
+A column of lists is one input of ours and two tensors of the model; see `serve.lists`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +15,15 @@ from numpy.typing import NDArray
 from core.errors import UserError
 from core.schema import Column, DType, Tag
 from core.suggest import did_you_mean
-from etl.onnx import INT_NULL
+from etl.onnx import INT_NULL, offsets_name, values_name
+from serve.lists import joined, rows_of
 
 Array = NDArray[Any]
 
 FLOATS = {DType.FLOAT32: "float32", DType.FLOAT64: "float64"}
 NULLS: Mapping[str, Any] = {"int64": INT_NULL, "float32": np.nan, "float64": np.nan, "string": ""}
 """The value that stands for null, by the type of an input."""
+EMPTY_LIST = "empty list"
 NULL_RULES = {"int64": "INT64_MIN", "float32": "NaN", "float64": "NaN", "string": "empty string"}
 """The same, in words for `schema.json`."""
 
@@ -32,28 +37,45 @@ class Input:
         dtype: int64, float32, float64 or string.
         raw: The column's type in the data.
         side: Whose column it is: user, item or context (of the event).
+        is_list: Each row holds a list of such values.
     """
 
     name: str
     dtype: str
     raw: str
     side: str
+    is_list: bool = False
 
     @classmethod
     def of(cls, column: Column) -> Input:
         """The input for a raw column."""
         sides = [tag.value for tag in (Tag.USER, Tag.ITEM) if tag in column.tags]
         side = sides[0] if sides else Tag.CONTEXT.value
-        return cls(column.name, input_dtype(column.dtype), column.dtype.value, side)
+        return cls(column.name, input_dtype(column.dtype), column.dtype.value, side, column.is_list)
+
+    @property
+    def element(self) -> Input:
+        """The same for one element of a list."""
+        return replace(self, is_list=False)
+
+    @property
+    def tensors(self) -> tuple[Input, ...]:
+        """What the model itself takes: vectors only."""
+        if not self.is_list:
+            return (self,)
+        values = replace(self.element, name=values_name(self.name))
+        return values, Input(offsets_name(self.name), "int64", "int64", self.side)
 
     @property
     def null(self) -> Array:
-        """A vector of length 1 that says null."""
+        """A vector of length 1 that says null; a list has no elements."""
+        if self.is_list:
+            return rows_of([np.empty(0, numpy_dtype(self.dtype))])
         return np.array([NULLS[self.dtype]], dtype=numpy_dtype(self.dtype))
 
     def to_json(self) -> dict[str, str]:
         """Plain JSON values."""
-        return {**asdict(self), "null": NULL_RULES[self.dtype]}
+        return {**asdict(self), "null": EMPTY_LIST if self.is_list else NULL_RULES[self.dtype]}
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,22 @@ class Signature:
     def names(self) -> tuple[str, ...]:
         """Names of the inputs, in order."""
         return tuple(item.name for item in self.inputs)
+
+    @property
+    def tensors(self) -> tuple[Input, ...]:
+        """What the model itself takes, in order."""
+        return tuple(one for item in self.inputs for one in item.tensors)
+
+    def feed(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """The tensors of the model for columns that are known to fit."""
+        given: dict[str, Array] = {}
+        for item in self.inputs:
+            if item.is_list:
+                parts = joined(columns[item.name], numpy_dtype(item.dtype))
+                given |= {one.name: part for one, part in zip(item.tensors, parts, strict=True)}
+            else:
+                given[item.name] = columns[item.name]
+        return given
 
     def of_side(self, *sides: str) -> tuple[Input, ...]:
         """The inputs of a side."""
@@ -104,7 +142,8 @@ class Signature:
     def from_json(cls, value: Mapping[str, Any]) -> Signature:
         """Read what `to_json` wrote."""
         fields = [{name: each[name] for name in ("name", "dtype", "raw", "side")} for each in value["inputs"]]
-        inputs = tuple(Input(**each) for each in fields)
+        lists = [bool(each.get("is_list", False)) for each in value["inputs"]]
+        inputs = tuple(Input(**each, is_list=one) for each, one in zip(fields, lists, strict=True))
         return cls(inputs, str(value["output"]["name"]), int(value["output"]["width"]))
 
 
@@ -126,11 +165,16 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
 def is_null(one: Array) -> bool:
     """Whether a vector of length 1 says null."""
     value = one[0]
+    if isinstance(value, np.ndarray):
+        return value.size == 0
     return bool(value != value or value in (INT_NULL, ""))  # noqa: PLR0124 - NaN alone differs from itself
 
 
 def _check_one(item: Input, values: Array) -> None:
-    if values.dtype != numpy_dtype(item.dtype):
+    wanted, lists = numpy_dtype(item.dtype), values.tolist() if item.is_list else []
+    if any(not isinstance(one, np.ndarray) or one.dtype != wanted or one.ndim != 1 for one in lists):
+        raise UserError(f"the input must be arrays of {item.dtype}, one a row", where=item.name)
+    if values.dtype != (object if item.is_list else wanted):
         raise UserError(f"the input must be {item.dtype}, got {values.dtype}", where=item.name)
     if values.ndim != 1 or values.size == 0:
         shape = list(values.shape)

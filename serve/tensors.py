@@ -21,14 +21,14 @@ ONE_TYPE = {"int64": int, "float32": float, "float64": float, "string": str}
 """The type whose lists need no look at each value."""
 
 
-def check_shape(item: Input, shape: Any) -> int:
-    """The length of a vector whose shape came with a request.
+def check_shape(item: Input, shape: Any, *, least: int = 1) -> int:
+    """The length of a vector whose shape came with a request; only the elements of lists may be none.
 
     Raises:
         UserError: The shape is not that of a vector.
     """
     whole = isinstance(shape, list) and all(isinstance(n, int) and not isinstance(n, bool) for n in shape)
-    if not whole or len(shape) != 1 or shape[0] < 1:
+    if not whole or len(shape) != 1 or shape[0] < least:
         raise UserError(f"the shape must be [rows] or [1], got {shape!r}", where=item.name)
     return int(shape[0])
 
@@ -43,6 +43,8 @@ def from_json(item: Input, length: int, data: Any) -> Array:
         raise UserError("data must be a list", where=item.name)
     if len(data) != length:
         raise UserError(f"the shape says {length} values, data hold {len(data)}", where=item.name)
+    if not data:
+        return np.empty(0, numpy_dtype(item.dtype))
     if set(map(type, data)) == {ONE_TYPE[item.dtype]}:
         with contextlib.suppress(OverflowError):  # the loop below says which value is too large
             return np.array(data, dtype=numpy_dtype(item.dtype))
