@@ -33,9 +33,13 @@ def add_lists(frame: pl.LazyFrame, made: Mapping[str, pl.Expr], wiring: Wiring) 
     if wiring.collect is None:
         return frame.with_columns(finals)
     sources = sorted({name for value in finals for name in value.meta.root_names() if name})
-    held = wiring.collect([frame.select(wiring.row, *sources)])[0]
-    row = f"{wiring.row}!"
+    # What makes other rows (groupby) leaves no numbers behind; then the host takes its whole table.
+    numbered = wiring.row in frame.collect_schema()
+    held = wiring.collect([frame.select(wiring.row, *sources) if numbered else frame])[0]
     typed = [_typed(held[place], wiring.columns[name]) for name, place in wiring.inputs.items() if place in sources]
+    if not numbered:
+        return held.with_columns(typed).with_columns(finals).lazy()
+    row = f"{wiring.row}!"
     table = held.with_columns(typed).select(pl.col(wiring.row).alias(row), *finals)
     return frame.join(table.lazy(), left_on=wiring.row, right_on=row, how="left", maintain_order="none")
 

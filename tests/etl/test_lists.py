@@ -9,9 +9,10 @@ from core import schema_pbtxt
 from core.errors import UserError
 from core.schema import DType, Tag
 from etl.fitted import Fitted
-from etl.ops import Categorify, HashBucket, ListSlice, LogOp, ValueCount
+from etl.ops import Categorify, Groupby, HashBucket, ListSlice, LogOp, ValueCount
 from etl.types import polars_type
 from etl.workflow import Workflow
+from tests.contract.operators import GpuLikeEngine
 from tests.etl.conftest import Desk, items, log
 
 GENRES = [["a", "b"], ["a"], None, [], ["c", None], ["a"], ["b"], ["a", "b", "c"]]
@@ -121,3 +122,15 @@ def test_lists_must_stay_lists():
     with pytest.raises(UserError, match="column x: the column was fitted on lists and holds single values now"):
         fitted.transform(pl.DataFrame({"x": [1]}))
     assert fitted.input_schema["x"].dtype == DType.INT64
+
+
+def test_lists_that_groupby_makes_on_every_engine():
+    """A session in NVTabular's way: sort, group to lists, ids, the last two."""
+    frame = pl.DataFrame({"who": [1, 2, 1, 1, 2], "when": [3, 1, 1, 2, 2], "what": ["c", "x", "a", "b", "y"]})
+    grouped = ["who", "when", "what"] >> Groupby(["who"], ["when"], {"what": "list"})
+    workflow = Workflow((grouped - ["what_list"]) + ((grouped - ["who"]) >> Categorify() >> ListSlice(-2, pad=True)))
+    for engine in (None, GpuLikeEngine()):
+        fitted = workflow.fit(frame, engine)
+        query = fitted.transform(frame, engine=engine)
+        made = query.collect() if engine is None else engine.collect([query])[0]
+        assert made.sort("who").to_dict(as_series=False) == {"who": [1, 2], "what_list": [[4, 5], [6, 7]]}
