@@ -70,7 +70,7 @@ def learned(table: pl.DataFrame) -> pl.DataFrame:
     for name in _spreads(table):
         squares = pl.col(f"spread@{name}") * (pl.col(f"filled@{name}") - 1)
         same = pl.col(f"low@{name}") == pl.col(f"high@{name}")
-        made.append(pl.when(same).then(0.0).otherwise(squares.fill_null(0.0)).alias(f"spread@{name}"))
+        made.append(pl.when(same).then(0.0).otherwise(squares.fill_nan(0.0).fill_null(0.0)).alias(f"spread@{name}"))
     return _rounded(table.with_columns(made))
 
 
