@@ -101,12 +101,10 @@ class ListSlice(Operator[State]):
         begin = _bound(start, size)
         stop = size if end is None else _bound(end, size)
         cut = x.list.slice(begin, pl.max_horizontal(stop - begin, pl.lit(0, pl.Int64)))
-        # A slice of no rows at all forgets the type; the other branch knows it.
-        cut = pl.when(size == 0).then(x).otherwise(cut)
-        if not self.pad or not self.most:
-            return cut
-        filler = pl.Series([[self._pad_of(column)] * self.most], dtype=polars_type(column))
-        return pl.concat_list([cut, pl.lit(filler)]).list.slice(0, self.most)
+        # A slice of no rows at all forgets the type; putting it before a list of nothing brings it back.
+        filler = [self._pad_of(column)] * (self.most or 0) if self.pad else []
+        filled = pl.concat_list([cut, pl.lit(pl.Series([filler], dtype=polars_type(column)))])
+        return filled.list.slice(0, self.most) if filler else filled
 
     def _node(self, graph: GraphBuilder, lists: Value) -> Value:
         assert isinstance(lists, Ragged)

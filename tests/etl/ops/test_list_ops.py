@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.schema import Tag
 from etl.ops import Categorify, HashBucket, HashText, ListColumns, ListSlice, Rename, SplitText, ValueCount
 from etl.workflow import Workflow
+from tests.contract.serving import Served, assert_same
 
 ROWS = [[1, 2, 3, 4, 5], [6, 7], [], None, [8, None]]
 
@@ -72,6 +73,15 @@ class TestListSlice:
         assert fitted.schema["x"].cardinality == 5
         with pytest.raises(UserError, match="column x: 7 is no id of the column, which has 0 .. 4"):
             Workflow(["x"] >> Categorify() >> ListSlice(2, pad=True, pad_value=7)).fit(frame)
+
+    @pytest.mark.parametrize("rows", [[None], [[]], [[None]], []])
+    def test_few_rows_behind_another_operator(self, rows):
+        node = ["x"] >> Categorify() >> ListSlice(-3) >> ListColumns(2)
+        fitted = Workflow(node).fit(pl.DataFrame({"x": ROWS}))
+        frame = pl.DataFrame({"x": rows}, schema={"x": pl.List(pl.Int64)})
+        made = fitted.transform(frame).collect()
+        assert made.rows() == [(1 if row else 0, 0) for row in rows]
+        assert_same(fitted, Served(fitted), frame)
 
     def test_wrong_settings(self):
         with pytest.raises(ValidationError, match="pad needs a largest number of elements"):
@@ -163,8 +173,6 @@ class TestTexts:
 
     @pytest.mark.parametrize("separator", [", ", ".", "é", "\n", "\\", "ab", "^$", "[", " "])
     def test_any_separator(self, separator):
-        from tests.contract.serving import Served, assert_same
-
         frame = pl.DataFrame({"x": [separator.join(["One", "", "two", "é3"]), "One", separator, None, "aab abab."]})
         for operator in (SplitText(separator), HashText(50, separator, max_values=3)):
             fitted = Workflow(["x"] >> operator).fit(frame)
