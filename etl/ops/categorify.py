@@ -126,7 +126,10 @@ class Categorify(Operator[Vocabularies]):
         return self.model_copy(update={"groups": groups})
 
     def tables(self, columns: Sequence[Column]) -> tuple[Table, ...]:
-        """The vocabularies of some columns."""
+        """The vocabularies of some columns; a combination only if all its parts are among them."""
+        return tuple(table for table in self._tables(columns) if table.possible)
+
+    def _tables(self, columns: Sequence[Column]) -> tuple[Table, ...]:
         return tables_of(columns, self.groups, combined=self.encode_type == "combo", sep=self.name_sep)
 
     def buckets(self, table: Table) -> int:
@@ -138,8 +141,8 @@ class Categorify(Operator[Vocabularies]):
         return OOV + self.buckets(table)
 
     def outputs(self, columns: Sequence[Column], state: Vocabularies | None = None) -> tuple[Column, ...]:
-        """Declare id columns; a fit tells their cardinality."""
-        tables, dtype = self.tables(columns), DType(self.dtype or "int32")
+        """Declare id columns; a fit tells their cardinality. Of a single column: all that it takes part in."""
+        tables, dtype = self._tables(columns), DType(self.dtype or "int32")
         if state is None:
             self._require_known(tables)
         made = {}
@@ -220,14 +223,14 @@ class Categorify(Operator[Vocabularies]):
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: Vocabularies
     ) -> dict[str, Value]:
         """A LabelEncoder that knows null as one more value."""
-        made = {}
+        made: dict[str, Value] = {}
         for table in self.tables(columns):
             ids = self._ids(table, state)
             if table.combined:
                 made[table.name] = ids.combination_node(graph, [inputs[column.name] for column in table.columns])
             else:
                 made |= {one.name: like(inputs[one.name], ids.node(graph, inputs[one.name])) for one in table.columns}
-        return {column.name: made[column.name] for column in self.outputs(columns, state)}
+        return made
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Categorify`."""

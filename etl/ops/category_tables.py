@@ -29,11 +29,18 @@ class Table:
         name: That of its column, or of all its columns, joined.
         columns: They share it; or, when it is one of combinations, they are the parts of its values.
         combined: It is one of combinations, so that it gives one column, called as the table.
+        whole: All columns of its group are there; where only some outputs are wanted, some may not be.
     """
 
     name: str
     columns: tuple[Column, ...]
     combined: bool = False
+    whole: bool = True
+
+    @property
+    def possible(self) -> bool:
+        """Whether ids can be made: a combination needs all its parts."""
+        return self.whole or not self.combined
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,6 +95,7 @@ def tables_of(
         ['a_c', 'b']
     """
     found: dict[str, Table] = {}
+    known = {column.name: column for column in columns}
     for column in columns:
         mine = [group for group in groups if column.name in group]
         if len(mine) > 1 and not combined:
@@ -95,8 +103,8 @@ def tables_of(
             raise UserError(told, where=f"column {column.name}", cure='leave it in one, or set encode_type: "combo"')
         for group in mine or [(column.name,)]:
             name = sep.join(group)
-            members = tuple(one for one in columns if one.name in group)
-            table = Table(name, members, combined and len(group) > 1)
+            members = tuple(known[one] for one in group if one in known)
+            table = Table(name, members, combined and len(group) > 1, len(members) == len(group))
             _require_fit(table)
             found.setdefault(name, table)
     return tuple(found.values())

@@ -127,6 +127,20 @@ class TestGroups:
         assert fitted.inputs_of(["b_c"]) == ("b", "c")
         assert fitted.transform(rows, ["b_c"]).collect().to_dict(as_series=False) == {"b_c": [3]}
 
+    def test_a_column_alone_and_in_combinations(self):
+        fitted = fit(["a", ["a", "b"], ["b", "c"]], Categorify(encode_type="combo"), self.FRAME)
+        assert set(fitted.schema.names) == {"a", "a_b", "b_c"}
+        whole = fitted.transform(self.FRAME).collect()
+        for name, needs in {"a": ("a",), "a_b": ("a", "b"), "b_c": ("b", "c")}.items():
+            assert fitted.inputs_of([name]) == needs
+            assert fitted.transform(self.FRAME.select(needs), [name]).collect()[name].equals(whole[name])
+
+    def test_parts_in_the_order_of_the_group(self):
+        frame = self.FRAME.select("b", "a")
+        one = fit([["a", "b"]], Categorify(encode_type="combo"), frame)
+        other = Workflow(["b", "a"] >> Categorify(encode_type="combo", groups=[["a", "b"]])).fit(frame)
+        assert one.transform(frame).collect().equals(other.transform(frame).collect())
+
     def test_wrong_groups(self):
         with pytest.raises(UserError, match="must hold values of one kind, got a string, c int64"):
             fit([["a", "c"]], Categorify(), self.FRAME)
