@@ -8,32 +8,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from core.errors import UserError
 from core.schema import Column, DType
-from core.spec import custom_error
 from etl.lists import add_lists
 from etl.onnx import GraphBuilder, Value, like
-from etl.ops.amounts import MOST_IDS, Buckets, Limit, amount, completed, require_known
-from etl.ops.base import Collected, Operator, Statistics, Wiring
+from etl.ops.amounts import completed
+from etl.ops.base import Collected, Statistics, Wiring
 from etl.ops.category_given import (
-    GivenValues,
     Wanted,
     given_vocabulary,
-    normal_vocabs,
     placed_vocabs,
-    vocabulary_files,
 )
 from etl.ops.category_ids import NULL, OOV, Ids, key_of
-from etl.ops.category_settings import IntegerType, refuse_meaningless
-from etl.ops.category_tables import Table, combined_column, ids_column, tables_of
+from etl.ops.category_settings import CategorifySettings
+from etl.ops.category_tables import Table, combined_column, ids_column
 from etl.ops.keys import NO_KEY, key_expression
 from etl.ops.nvt import nvtabular_ops
 from etl.ops.vocabularies import COUNT, Vocabularies, Vocabulary, end_of, merge, rank, settle, shared
@@ -42,7 +36,7 @@ from etl.types import POLARS
 __all__ = ["NULL", "OOV", "Categorify", "Vocabularies"]
 
 
-class Categorify(Operator[Vocabularies]):
+class Categorify(CategorifySettings):
     """Integers, strings, or floats that hold whole numbers, to ids; also the elements of lists.
 
     Each column has its own vocabulary, but for columns in a group: `[["a", "b"]] >> Categorify()` gives both ids of one
@@ -80,65 +74,6 @@ class Categorify(Operator[Vocabularies]):
     kind = "categorify"
     state_type = Vocabularies
     takes_lists = True
-
-    freq_threshold: Limit = 0
-    max_size: Limit = 0
-    num_buckets: Annotated[Buckets, BeforeValidator(lambda value: 1 if value is None else value)] = 1
-    encode_type: Literal["joint", "combo"] = "joint"
-    name_sep: str = Field(default="_", min_length=1)
-    vocabs: str | dict[str, str | GivenValues] | None = None
-    single_table: bool = False
-    dtype: IntegerType | None = None
-    groups: tuple[tuple[str, ...], ...] = ()
-    _base: Path = PrivateAttr(default=Path())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_settings(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        refuse_meaningless(value)
-        return {**value, "vocabs": normal_vocabs(value.get("vocabs"), value.get("name_sep", "_"))}
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for name in self.max_size if isinstance(self.max_size, dict) else [""]:
-            most = amount(self.max_size, [name], "max_size", 0)
-            first = OOV + amount(self.num_buckets, [name], "num_buckets", 1)
-            if most and most <= first:
-                told = f"max_size must be above {first}, the number of reserved ids, got {most}"
-                raise custom_error("max_size", told)
-        return self
-
-    def placed(self, base: Path) -> Self:
-        """The same, with relative paths in `vocabs` that start from this directory."""
-        made = self.model_copy()
-        made._base = base  # noqa: SLF001  its own copy
-        return made
-
-    @property
-    def named_files(self) -> tuple[Path, ...]:
-        """The files that `vocabs` names, by absolute path."""
-        return vocabulary_files(self.vocabs, self._base)
-
-    def grouped(self, groups: tuple[tuple[str, ...], ...]) -> Categorify:
-        """See `Operator`."""
-        return self.model_copy(update={"groups": groups})
-
-    def tables(self, columns: Sequence[Column]) -> tuple[Table, ...]:
-        """The vocabularies of some columns; a combination only if all its parts are among them."""
-        return tuple(table for table in self._tables(columns) if table.possible)
-
-    def _tables(self, columns: Sequence[Column]) -> tuple[Table, ...]:
-        return tables_of(columns, self.groups, combined=self.encode_type == "combo", sep=self.name_sep)
-
-    def buckets(self, table: Table) -> int:
-        """Number of ids of a vocabulary for what it doesn't hold."""
-        return amount(self.num_buckets, table.names, "num_buckets", 1)
-
-    def first(self, table: Table) -> int:
-        """Own id of its most frequent value."""
-        return OOV + self.buckets(table)
 
     def outputs(self, columns: Sequence[Column], state: Vocabularies | None = None) -> tuple[Column, ...]:
         """Declare id columns; a fit tells their cardinality. Of a single column: all that it takes part in."""
@@ -260,18 +195,6 @@ class Categorify(Operator[Vocabularies]):
             where, cure = f"column {columns[0].name}", "leave it out, or set `etl.engine: cpu`"
             raise UserError(told, where=where, cure=cure)
 
-    def _most(self, names: Sequence[str]) -> int:
-        """Largest number of values of a vocabulary that have ids."""
-        most = amount(self.max_size, names, "max_size", 0) or MOST_IDS
-        return most - OOV - amount(self.num_buckets, names, "num_buckets", 1)
-
-    def _limits(self, table: Table) -> dict[str, int]:
-        threshold = amount(self.freq_threshold, table.names, "freq_threshold", 0)
-        return {"threshold": threshold, "most": self._most(table.names)}
-
-    def _is_given(self, table: Table) -> bool:
-        return isinstance(self.vocabs, str) or (self.vocabs is not None and table.name in self.vocabs)
-
     def _learned(self, table: Table, collected: Collected) -> Vocabulary:
         if self._is_given(table):
             # Its types alone: an update leaves a given vocabulary as it is, and needs no file.
@@ -303,15 +226,6 @@ class Categorify(Operator[Vocabularies]):
         known = given_vocabulary(placed_vocabs(self.vocabs, self._base), wanted, **limits)
         return Vocabulary(known, known.clear())
 
-    def _called(self, name: str) -> tuple[str, ...]:
-        """How settings by column may call a vocabulary: by its own name, or by one of its columns."""
-        members = {self.name_sep.join(group): group for group in self.groups}
-        return (name, *members.get(name, ()))
-
-    def _firsts(self, names: Iterable[str]) -> dict[str, int]:
-        """Own id of the first value of each vocabulary."""
-        return {name: OOV + amount(self.num_buckets, self._called(name), "num_buckets", 1) for name in names}
-
     def _cardinality(self, name: str, state: Vocabularies) -> int:
         if not self.single_table:
             return self._firsts([name])[name] + state.by_column[name].height
@@ -321,11 +235,3 @@ class Categorify(Operator[Vocabularies]):
         dtype = POLARS[DType(self.dtype or "int32")]
         known = state.by_column[table.name]
         return Ids(table, known, self.buckets(table), state.shifts.get(table.name, ()), dtype)
-
-    def _require_known(self, tables: Sequence[Table]) -> None:
-        names = [name for table in tables for name in table.names]
-        for setting in ("freq_threshold", "max_size", "num_buckets", "vocabs"):
-            require_known(getattr(self, setting), names, f"{self.kind}'s {setting}")
-        for table in tables:
-            # Raises where the columns of one vocabulary are given different numbers.
-            self._limits(table)
