@@ -174,7 +174,7 @@ class HashText(Split):
         >>> from etl import Workflow
         >>> frame = pl.DataFrame({"genres": ["Comedy|Drama", "War", None]})
         >>> Workflow(["genres"] >> HashText(100, max_values=2)).fit(frame).transform(frame).collect().rows()
-        [(1, 2), (3, 0), (0, 0)]
+        [(8, 96), (64, 0), (0, 0)]
     """
 
     kind = "hash_text"
