@@ -13,7 +13,7 @@ from core.schema import Column, DType
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Collected, Operator, State, Statistics, Wiring
 from etl.ops.declare import embedding_width
-from etl.ops.normalize import round_to
+from etl.ops.normalize import merged_moments, round_to
 from etl.ops.nvt import nvtabular_ops
 from etl.types import FLOATS
 
@@ -149,17 +149,15 @@ def _merged(old: Mapping[str, float], new: Mapping[str, float]) -> dict[str, flo
     rows = {"rows": old["rows"] + new["rows"]}
     if not (old["filled"] and new["filled"]):
         return {**(old if old["filled"] else new), **rows}
-    left, right = old["filled"], new["filled"]
-    count, apart = left + right, new["mean"] - old["mean"]
-    # The deviation of one value is not defined, and its squares are 0.
-    squares = sum(part["std"] ** 2 * (part["filled"] - 1) for part in (old, new) if part["filled"] > 1)
-    squares += apart**2 * left * right / count
+    # The deviation of one value is not defined, and adds nothing.
+    parts = ((int(one["filled"]), one["mean"], one["std"] if one["filled"] > 1 else 0.0) for one in (old, new))
+    mean, std = merged_moments(*parts)
     made = {
-        "filled": count,
+        "filled": old["filled"] + new["filled"],
         "low": min(old["low"], new["low"]),
         "high": max(old["high"], new["high"]),
-        "mean": old["mean"] + apart * right / count,
-        "std": math.sqrt(squares / (count - 1)),
+        "mean": mean,
+        "std": std,
     }
     return _settled({**made, **rows})
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.dataset import ROW
+from core.errors import UserError
 from core.files import hash_tree
 from core.schema import Tag
 from etl.fitted import Fitted
@@ -69,6 +70,21 @@ class UpdateContract:
             rows = self.all_rows
             again = rows.with_columns(pl.col(ROW) + rows.height)
             self.require_same(self.workflow.fit(rows).update(again), self.workflow.fit(pl.concat([rows, again])))
+
+    def test_odd_new_rows_are_refused_or_learned_as_in_a_fit_of_all(self):
+        if not self.learns:
+            return
+        rows = self.all_rows
+        odd = self.frames.odd.with_row_index(ROW, offset=rows.height)
+        old = self.workflow.fit(rows)
+        try:
+            whole = self.workflow.fit(pl.concat([rows, odd]))
+        except UserError:
+            with pytest.raises(UserError, match="column") as caught:
+                old.update(odd)
+            assert caught.value.cure
+        else:
+            self.require_same(old.update(odd), whole, old)
 
     # -- what it does not depend on
 
