@@ -45,6 +45,8 @@ class _Graph:
     scratch: Path
     steps: list[dict[str, Any]] = field(default_factory=list)
     known: dict[str, Column] = field(default_factory=dict)
+    wider: set[str] = field(default_factory=set)
+    """Steps that give more there than they declare: the parts of a combination come along with it."""
 
     def __post_init__(self) -> None:
         self.known.update(raw_columns((*self.plan.inputs, *self.plan.fit_inputs)))
@@ -60,6 +62,8 @@ class _Graph:
                 "out_path": str(self.scratch / f"{step.number:02}"),
             }
         )
+        if getattr(step.operator, "groups", ()):
+            self.wider.add(str(step.number))
         self.known.update({step.reference(made.name): made for made in step.operator.outputs(columns)})
 
     def parts(self, ports: Mapping[str, str], groups: Groups = ()) -> Parts:
@@ -70,10 +74,11 @@ class _Graph:
             places.setdefault("" if place in {RAW, CANONICAL} else place, []).append(name)
         if groups:
             return [[place, _nested(names, groups)] for place, names in places.items()]
-        return [[place, None if self._all(place) == names else names] for place, names in places.items()]
+        return [[place, None if self._is_all(place, names) else names] for place, names in places.items()]
 
-    def _all(self, place: str) -> list[str]:
-        return [name for name, at in map(split_reference, self.known) if at == place]
+    def _is_all(self, place: str, names: list[str]) -> bool:
+        made = [name for name, at in map(split_reference, self.known) if at == place]
+        return place not in self.wider and made == names
 
 
 def _nested(names: Sequence[str], groups: Groups) -> list[Any]:

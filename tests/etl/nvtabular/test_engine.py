@@ -295,6 +295,7 @@ def test_vocabularies_of_every_kind_are_taken_over(
         ["a", "b"] >> FillMissing("none") >> Categorify(),
         ["a", "i"] >> Categorify() >> DropLowCardinality(8),
         ["a"] >> Categorify() >> ReduceDtypeSize(),
+        (["a", "b"] >> Categorify()) + ([["a", "b"]] >> Categorify(encode_type="combo")),
         ["i"] >> FillMedian() >> Normalize() >> AddMetadata(tags=["user"]),
         ["i"] >> FillMissing(0) >> NormalizeMinMax() >> Bucketize([0.2, 0.5]),
     ],
