@@ -64,7 +64,7 @@ def added(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     if len(parts) == 1:
         return parts[0]
     # Runs that are in order each are merged by a sort that sees it.
-    together = pl.concat(parts).sort(VALUE)
+    together = pl.concat([part.cast({COUNT: pl.Int64}) for part in parts]).sort(VALUE)
     values, counts = together[VALUE].to_numpy(), together[COUNT].to_numpy()
     if not len(values):
         return together

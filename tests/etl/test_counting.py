@@ -1,0 +1,58 @@
+"""Values counted by sorting, beside the grouping that other engines run."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from etl.counting import COUNT, VALUE, Counting, added, count_runs, ranked
+from etl.engines import CpuEngine
+
+WHOLE = st.none() | st.integers(-5, 5) | st.integers(-(2**63), 2**63 - 1)
+
+
+def grouped(counting):
+    table = counting.plan().collect().with_columns(pl.col(COUNT).cast(pl.Int64))
+    return table.sort(COUNT, VALUE, descending=[True, False])
+
+
+@given(st.lists(WHOLE, max_size=60))
+def test_runs_in_order_are_a_grouping(keys):
+    frame = pl.DataFrame({"x": keys}, schema={"x": pl.Int64})
+    assert_frame_equal(ranked(count_runs(frame["x"])), grouped(Counting(frame.lazy(), pl.col("x"))))
+
+
+@given(st.lists(st.lists(WHOLE, max_size=20), min_size=1, max_size=6))
+def test_parts_add_up_to_the_whole(parts):
+    made = [count_runs(pl.Series(part, dtype=pl.Int64)) for part in parts]
+    # A sum of parts can be a part again.
+    found = added([added(made[:2]), *made[2:]])
+    whole = count_runs(pl.Series([key for part in parts for key in part], dtype=pl.Int64))
+    assert_frame_equal(ranked(found), ranked(whole))
+
+
+def test_counts_beyond_16_bits_come_first():
+    counts = pl.DataFrame({VALUE: [4, 9, 2, 7, 5], COUNT: [65_534, 65_535, 70_000, 65_535, 1]})
+    assert ranked(counts)[VALUE].to_list() == [2, 7, 9, 4, 5]
+    texts = counts.with_columns(pl.col(VALUE).cast(pl.String))
+    assert ranked(texts)[VALUE].to_list() == ["2", "7", "9", "4", "5"]
+
+
+@pytest.mark.parametrize("held", [1, 256 << 20])
+@pytest.mark.parametrize("longest", [40, 1 << 26])
+def test_the_engine_counts_in_groups_and_parts(held, longest):
+    rows = 1000
+    columns = {name: [None if (n * k) % 7 == 0 else (n * k) % 300 for n in range(rows)] for k, name in enumerate("abc")}
+    frame = pl.DataFrame({**columns, "text": [str(n % 9) for n in range(rows)]}).lazy()
+    asked = [Counting(frame, pl.col(name)) for name in ("a", "text", "b", "c")]
+    with patch("etl.engines.counts.HELD", held), patch("etl.engines.counts.LONGEST", longest):
+        first, *found = CpuEngine().compute([frame.select(pl.len()), *asked])
+    assert first.item() == rows
+    for one, counting in zip(found, asked, strict=True):
+        table = one.with_columns(pl.col(COUNT).cast(pl.Int64))
+        assert_frame_equal(table, grouped(counting), check_row_order=counting.key.meta.output_name() != "text")
