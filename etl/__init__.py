@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitted", "Workflow", "get_embedding_sizes", "select"]
 
-_HOMES = {"Fitted": "etl.fitted", "get_embedding_sizes": "etl.embedding_sizes", "Workflow": "etl.workflow", "select": "etl.graph"}
+_HOMES = {
+    "Fitted": "etl.fitted",
+    "get_embedding_sizes": "etl.embedding_sizes",
+    "Workflow": "etl.workflow",
+    "select": "etl.graph",
+}
 """Public name -> the module that has it."""
 
 

@@ -132,7 +132,8 @@ class SplitText(Split):
 
     Args:
         separator: Stands between the values.
-        max_values: Give so many columns (further values are left out), which are null where a row has fewer values; None: a list.
+        max_values: Give so many columns (further values are left out), which are null where a row has fewer values;
+            None: a list.
 
     Example:
         >>> from etl import Workflow
@@ -168,7 +169,8 @@ class HashText(Split):
     Args:
         num_buckets: Number of ids beside 0, which is nothing.
         separator: Stands between the values.
-        max_values: Give so many columns (further values are left out), which are 0 where a row has fewer values; None: a list.
+        max_values: Give so many columns (further values are left out), which are 0 where a row has fewer values;
+            None: a list.
 
     Example:
         >>> from etl import Workflow

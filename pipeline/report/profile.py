@@ -79,7 +79,9 @@ def _numeric(row: ProfileRow, told: dict[str, Any], quantiles: list[float]) -> P
 def _lengths(told: dict[str, Any]) -> tuple[Fact, ...]:
     """How long the lists of a column are."""
     found = told.get("lengths") or []
-    return (Fact("median length", short(found[len(found) // 2])), Fact("length at 99 %", short(found[-1]))) if found else ()
+    if not found:
+        return ()
+    return (Fact("median length", short(found[len(found) // 2])), Fact("length at 99 %", short(found[-1])))
 
 
 def shifts(told: dict[str, Any]) -> tuple[Shift, ...]:
