@@ -49,7 +49,7 @@ class MerlinTags(Enum):
         (TagAsUserFeatures(), {Tag.USER}),
         (TagAsItemFeatures(), {Tag.ITEM}),
     ],
-    ids=repr,
+    ids=lambda value: repr(value) if isinstance(value, Operator) else "+".join(sorted(value)),
 )
 def test_tags_are_added_and_values_pass(operator: Operator, tags: set[Tag]) -> None:
     fitted = Workflow(["x", "s", "l"] >> operator, tags={"x": {Tag.SESSION_ID}}).fit(FRAME)
