@@ -15,7 +15,9 @@ from etl.engines import Sunk
 from etl.findings import Finding
 from etl.fitted import Fitted
 from etl.label import Labelled
-from etl.leaks import SURE, column_findings, duplicate_findings, feature_findings, plan_findings, settled
+from etl.leaks import settled
+from etl.leaks_found import SURE, column_findings, duplicate_findings, feature_findings
+from etl.leaks_planned import plan_findings
 from etl.samples import Samples
 from etl.spec import EtlSpec
 

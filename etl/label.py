@@ -12,7 +12,8 @@ import polars.exceptions as pe
 from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
 from etl.checks import require_full, require_int64, require_splits, require_values
 from etl.engines import CpuEngine, Engine
-from etl.leaks import plan_findings, require_own_targets_unread, settled
+from etl.leaks import settled
+from etl.leaks_planned import plan_findings, require_known_outcomes, require_own_targets_unread
 from etl.look import Look, look, passes_of_look
 from etl.raw import Raw, open_raw
 from etl.sources import Sources
@@ -101,6 +102,7 @@ def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
     """
     workflow = from_spec(spec.features)
     require_own_targets_unread(spec.features, spec.target.column)
+    require_known_outcomes(spec.features, spec.rows, spec.target.column)
     asked = dict.fromkeys((*workflow.inputs, *workflow.dependencies), "a feature")
     asked[spec.target.column] = "the target"
     for name in workflow.fit_dependencies:

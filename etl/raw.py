@@ -100,7 +100,7 @@ def open_raw(
     _require_new(rules, known)
     given = Given(roles, tuple(name for name in table.read(lambda scan: scan.collect_schema()) if name != ROW))
     outcomes = {name for rule in rules for name in rule.makes}
-    kept = [name for name in wanted if name in known or name not in made]
+    kept = [name for name in wanted if name in known or name in outcomes or name not in made]
     wanted = {name: why for name, why in wanted.items() if name in kept and name not in outcomes}
     wanted = {**wanted_of(rules, given), **wanted}
 

@@ -15,9 +15,11 @@ from core.errors import UserError
 from core.schema import Column
 from etl.alone import alone, presence
 from etl.features import FeatureSpec
-from etl.leaks import LeakSpec, plan_findings, require_own_targets_unread
+from etl.leaks import LeakSpec
+from etl.leaks_planned import plan_findings, require_own_targets_unread
 from etl.ops import LogOp, Operator
 from etl.sources import Roles
+from etl.spec import EtlSpec
 from etl.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
 from tests.e2e.run import in_process
 
@@ -168,6 +170,10 @@ def test_what_is_to_be_ignored_is(flat: Desk, leaks: Any) -> None:
 
 
 def test_settings() -> None:
+    # YAML reads a bare `off` as false.
+    flat = {"target": {"column": "a"}, "features": [{"columns": ["b"], "ops": ["log"]}]}
+    for value in (False, "off", {"action": False}):
+        assert EtlSpec.model_validate({**flat, "leaks": value}).leaks.action == "off"
     assert LeakSpec(alone=0.9).duplicates == 0.01
     with pytest.raises(ValidationError):
         LeakSpec(alone=0.2)
@@ -333,3 +339,30 @@ def test_a_leak_of_a_rare_answer(flat: Desk) -> None:
     flat.sources["interactions"] = {"path": flat.write("rare.parquet", frame)}
     flat.spec["features"] = [{"columns": ["copy", "x"], "ops": ["normalize"]}]
     assert warnings(flat) == {"copy": "alone"}
+
+
+AGAIN = {"repeats": {"key": ["shop"], "within": 30, "name": "again", "unit": "s"}}
+
+
+def outcomes(desk: Desk, op: dict[str, Any] | str, columns: Sequence[str] = ("shop",), target: str = "sold") -> None:
+    shop_sales(desk, op)
+    gap = {"gap": 30, "unit": "s"} if target == "again" else {}
+    desk.spec |= {"rows": [AGAIN], "target": {"column": target}, "split": {**desk.spec["split"], **gap}}
+    desk.spec["features"] = [{"columns": ["shop"], "ops": ["categorify"]}, {"columns": list(columns), "ops": [op]}]
+
+
+def test_an_outcome_is_no_feature(flat: Desk) -> None:
+    outcomes(flat, "normalize", ["again"])
+    with pytest.raises(UserError, match="feature again: the column again is an outcome that is known 30 later"):
+        flat.prepare()
+
+
+@pytest.mark.parametrize("target", ["sold", "again"])
+def test_a_history_of_outcomes_wants_a_delay(flat: Desk, target: str) -> None:
+    history = {"stats": ["rate"], "target": "again", "unit": "s"}
+    outcomes(flat, {"history": history}, target=target)
+    with pytest.raises(UserError, match="history sees again of earlier rows before it is known") as caught:
+        flat.prepare()
+    assert "delay: 30" in str(caught.value)
+    outcomes(flat, {"history": {**history, "delay": 30}}, target=target)
+    flat.prepare()

@@ -1,0 +1,118 @@
+"""Leaks that the settings of a run tell: the target as a feature, and operators that read it, or the future.
+
+What is certain is refused before anything is learned; the rest is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from core.dataset import TARGET
+from core.errors import UserError
+from etl.features import FeatureSpec
+from etl.findings import Finding
+from etl.ops.base import Operator, Rows
+from etl.ops.windows.clock import seconds
+from etl.rows import RepeatsRule
+from etl.rows.base import Rule
+from etl.sources import Roles
+from etl.splits import ColumnSplit, RandomSplit, SplitSpec
+
+EARLIER = frozenset({"lag", "history", "rolling"})
+"""Operators that see strictly earlier rows alone, so that the target may be their column."""
+
+
+def require_own_targets_unread(features: Sequence[FeatureSpec], target: str) -> None:
+    """Check that no feature is made of the target of its own row.
+
+    Raises:
+        UserError: One is; names it.
+    """
+    answers = {target, TARGET}
+    for feature in features:
+        if answers.intersection(_columns(feature)) and feature.ops[0].kind not in EARLIER:
+            raise UserError(
+                f"the column {target} is the target and a feature, so the answer would leak",
+                where="etl.features",
+                cure="take it out of the features, or let `lag` come first: what was the answer before?",
+            )
+        for operator in feature.ops:
+            if _reads_own(operator) and answers.intersection(operator.dependencies):
+                raise UserError(
+                    f"{operator.kind} reads the target of the row itself, so the answer would leak",
+                    where=f"feature {_names(feature)}",
+                    cure="use an operator that sees other rows only: target_encoding, or a history",
+                )
+
+
+def _reads_own(operator: Operator[Any]) -> bool:
+    """Whether what it depends on, of the same row, goes into a feature."""
+    return operator.kind not in EARLIER and operator.rows is not Rows.DROPPED and not operator.windowed
+
+
+def require_known_outcomes(features: Sequence[FeatureSpec], rules: Sequence[Rule], target: str) -> None:
+    """Check that no feature is made of an outcome (`rows: repeats`) before it is known.
+
+    Raises:
+        UserError: One is; names it.
+    """
+    for rule in rules:
+        if not isinstance(rule, RepeatsRule):
+            continue
+        answers = {rule.name, *([TARGET] if rule.name == target else [])}
+        for feature in features:
+            for place, operator in enumerate(feature.ops):
+                read = {*operator.dependencies, *(_columns(feature) if place == 0 else ())}
+                if answers.intersection(read):
+                    _require_late(operator, feature, rule)
+
+
+def _require_late(operator: Operator[Any], feature: FeatureSpec, rule: RepeatsRule) -> None:
+    if operator.kind not in EARLIER:
+        raise UserError(
+            f"the column {rule.name} is an outcome that is known {rule.within} later, so the future would leak",
+            where=f"feature {_names(feature)}",
+            cure="take it out of the features, or let `lag` or a history see it, with a delay",
+        )
+    if seconds(getattr(operator, "delay", 0)) < seconds(rule.within):
+        raise UserError(
+            f"{operator.kind} sees {rule.name} of earlier rows before it is known, {rule.within} later",
+            where=f"feature {_names(feature)}",
+            cure=f"set `delay: {rule.within}`",
+        )
+
+
+def plan_findings(features: Sequence[FeatureSpec], split: SplitSpec, roles: Roles, target: str) -> Iterator[Finding]:
+    """What the settings alone tell."""
+    chance = isinstance(split, RandomSplit)
+    if chance and roles.time:
+        told = f"the split is random though {roles.time} tells the time, so models learn from rows later than those"
+        yield Finding("split", roles.time, f"{told} that judge them; `split: time` is the honest one")
+    for feature in features:
+        for operator in feature.ops:
+            yield from _operator(operator, _names(feature), target, unordered=chance or isinstance(split, ColumnSplit))
+
+
+def _operator(operator: Operator[Any], columns: str, target: str, *, unordered: bool) -> Iterator[Finding]:
+    answers = {target, TARGET}
+    if operator.rows is Rows.DROPPED and answers.intersection(operator.dependencies):
+        told = f"{operator.kind} of {columns} chooses rows by their target, which nobody knows of rows to come"
+        yield Finding("rows", columns, told)
+    seen = {*operator.dependencies, *columns.split(", ")}
+    if operator.windowed and unordered and answers.intersection(seen):
+        told = (
+            f"{operator.kind} of {columns} sees targets of earlier rows, and with this split held-out rows lie before "
+        )
+        yield Finding("history", columns, told + "training rows: split by time, by user_time or leave_last_out")
+    if not operator.numbered and not operator.windowed and answers.intersection(operator.fit_dependencies):
+        told = f"{operator.kind} of {columns} learns from the targets of the very rows that it is trained on"
+        yield Finding("target", columns, f"{told}; target_encoding leaves them out")
+
+
+def _columns(feature: FeatureSpec) -> set[str]:
+    return {name for one in feature.columns for name in ((one,) if isinstance(one, str) else one)}
+
+
+def _names(feature: FeatureSpec) -> str:
+    return ", ".join(name if isinstance(name, str) else "_".join(name) for name in feature.columns)
