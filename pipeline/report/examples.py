@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import log
 from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX
+from core.errors import UserError
 from pipeline.report.files import Run
 from pipeline.report.view import Example, Fact, ItemLine
 
@@ -29,7 +31,8 @@ def examples(run: Run) -> tuple[Example, ...]:
     """`SHOWN` users, evenly spaced by how many items they liked in training: nobody is picked for good looks.
 
     The bundle leaves out all that a user ever had. Here only what came before the test split is left out, so that
-    the page can show which recommendations came true.
+    the page can show which recommendations came true. None where nothing can be recommended without a context
+    that nobody gave (the invoice of the line that is scored).
     """
     from serve.bundle import Bundle
     from serve.recommend import Recommender
@@ -41,7 +44,11 @@ def examples(run: Run) -> tuple[Example, ...]:
         return ()
     recommender = Recommender(bundle, people=_people(run, bundle))
     likes = _likes(run)
-    return tuple(_example(run, user, likes, recommender) for user in _spread(likes))
+    try:
+        return tuple(_example(run, user, likes, recommender) for user in _spread(likes))
+    except UserError as error:
+        log.get("report").info("no examples: %s", error)
+        return ()
 
 
 def note(run: Run) -> str:
