@@ -97,7 +97,7 @@ def test_history_is_what_a_loop_finds(rows: list[Row], delay: int) -> None:
         prices = finite(seen, "price")
         wanted: list[float | None] = [None] * 6
         if known(row, ["user", "shop"]):
-            mean = sum(prices) / len(prices) if prices else None
+            mean = pytest.approx(sum(prices) / len(prices), rel=1e-6) if prices else None
             since = [row["at"] - seen[-1]["at"], row["at"] - seen[0]["at"]] if seen else [None, None]
             wanted = [len(seen), sum(prices), mean, pytest.approx(rate_of(seen, 2, 0.25), rel=1e-6), *since]
         assert list(got.values()) == wanted
@@ -115,7 +115,7 @@ def test_rolling_is_what_a_loop_finds(rows: list[Row], delay: int) -> None:
         for window in (5, 10, 3600):
             seen = earlier(rows, row, ["user"], delay=delay, window=window)
             prices = finite(seen, "price")
-            mean = sum(prices) / len(prices) if prices else None
+            mean = pytest.approx(sum(prices) / len(prices), rel=1e-6) if prices else None
             one = [len(seen), sum(prices), mean, pytest.approx(rate_of(seen, 1, 0.5), rel=1e-6)]
             wanted += one if known(row, ["user"]) else [None] * 4
         assert list(got.values()) == wanted
