@@ -143,6 +143,12 @@ class Reduced(Node):
         """See `Node`."""
         return (self.parent,)
 
+    @property
+    def groups(self) -> Groups:
+        """See `Node`."""
+        kept = (tuple(name for name in group if name not in self.dropped) for group in self.parent.groups)
+        return tuple(group for group in kept if group)
+
 
 def select(columns: Node | Names = (), *, tags: Iterable[Tag] = ()) -> Node:
     """Start a graph at raw columns: by name, or by what they mean; a node is given back as it is.
@@ -186,6 +192,7 @@ def compile_plan(node: Node, raw: Mapping[str, Column]) -> Plan:
     if not outputs:
         raise UserError("the workflow has no output columns", cure="give it at least one feature")
     _one_table(outputs, scopes_of(compiler.steps), compiler.steps, "the workflow's outputs")
+    _require_drops_used(outputs, compiler.steps)
     inputs = compiler.raw_inputs(list(outputs.values()), lambda step: step.reads)
     fit_inputs = compiler.raw_inputs([], lambda step: step.fit_reads)
     return Plan(inputs, tuple(one for one in fit_inputs if one not in inputs), tuple(compiler.steps), outputs)
@@ -323,6 +330,21 @@ def _one_table(
             where=where,
             cure=f"take every output from what follows {regroups[last]}",
         )
+
+
+def _require_drops_used(outputs: Mapping[str, str], steps: Sequence[PlannedStep]) -> None:
+    """Refuse a step that drops rows, but of whose columns no output is made: nothing would run it."""
+    wanted = set(outputs.values())
+    for step in reversed(steps):
+        made = {port for port in wanted if split_reference(port)[1] == str(step.number)}
+        if made:
+            wanted.update(step.reads.values())
+        elif step.operator.rows is Rows.DROPPED:
+            raise UserError(
+                f"{step.operator.kind} would drop no row, since no output is made of its columns",
+                where=f"column {', '.join(step.inputs)}",
+                cure="keep one of them, or put the other features behind it",
+            )
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from etl.ops import (
     Clip,
     FillMedian,
     FillMissing,
+    Filter,
     Formula,
     HashBucket,
     LambdaOp,
@@ -54,6 +55,12 @@ class TestGraph:
         made = fitted.transform(FRAME).collect()
         assert made.select("age", "city").equals(FRAME.select("age", "city"))
         assert fitted.schema["age"].dtype == DType.INT64
+
+    def test_groups_outlive_what_is_left_out(self):
+        node = select([["age", "extra"], "city"])
+        assert (node - ["city"]).groups == (("age", "extra"),)
+        assert (node - ["age"]).groups == (("extra",),)
+        assert (node - ["age", "extra"]).groups == ()
 
     def test_columns_by_what_they_mean(self):
         tags = {"age": {Tag.USER, Tag.CONTINUOUS}, "city": {Tag.USER}, "extra": {Tag.CONTINUOUS}}
@@ -200,6 +207,14 @@ class TestRefusals:
 
     def test_nothing_left(self):
         self.refuse((["age"] >> LogOp()) - ["age"], "no output columns")
+
+    def test_a_filter_that_nothing_comes_after(self):
+        kept = (["extra"] >> Filter("extra > 1")) + (["age"] >> FillMissing(0))
+        assert Workflow(kept).fit(FRAME).transform(FRAME).collect().height == 3
+        error = self.refuse(kept - ["extra"], "column extra: filter would drop no row")
+        assert "keep one of them" in str(error)
+        behind = ["extra"] >> Filter("extra > 1") >> FillMissing(0)
+        assert Workflow(behind).fit(FRAME).transform(FRAME).collect().height == 3
 
     def test_lists(self):
         self.refuse(["x"] >> LogOp(), "column x: log takes single values", pl.DataFrame({"x": [[1]]}))
