@@ -10,12 +10,13 @@ import polars as pl
 
 from core.errors import UserError
 from core.schema import DType, Tag
+from etl.compiling import compile_plan
 from etl.engines.base import Engine
 from etl.engines.cpu import CpuEngine
 from etl.features import FeatureSpec
 from etl.fitted import Fitted
 from etl.fitting import fit
-from etl.graph import Names, Node, compile_plan, select
+from etl.graph import Names, Node, select
 from etl.steps import Plan
 from etl.types import columns_of, dtype_of
 from etl.updates import continued
