@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 
 from core.errors import UserError
 from core.suggest import did_you_mean
@@ -164,7 +164,7 @@ class _Reader:
 
     def _fold(self, name: str, arguments: Sequence[Tree]) -> Tree:
         if name in {"min", "max"}:
-            return reduce(lambda left, right: Call(name, (left, right)), arguments)
+            return _halved(name, arguments)
         return Call(name, tuple(arguments))
 
     def _quoted(self, node: ast.Call, told: str) -> str:
@@ -209,14 +209,14 @@ class _Reader:
         assert isinstance(node, ast.BoolOp)
         name = self._operator(node, node.op)
         values = [self._tree(value, depth) for value in node.values]
-        return reduce(lambda left, right: Call(name, (left, right)), values)
+        return _halved(name, values)
 
     def _comparison(self, node: ast.expr, depth: int) -> Tree:
         """`a < b < c` means `a < b and b < c`."""
         assert isinstance(node, ast.Compare)
         values = [node.left, *node.comparators]
         pairs = [self._pair(node, kind, values[index : index + 2], depth) for index, kind in enumerate(node.ops)]
-        return reduce(lambda left, right: Call("and", (left, right)), pairs)
+        return _halved("and", pairs)
 
     def _pair(self, node: ast.Compare, kind: ast.cmpop, pair: Sequence[ast.expr], depth: int) -> Tree:
         left, right = pair
@@ -237,7 +237,7 @@ class _Reader:
             return self._one_of(left, right.elts, depth)
         value = self._tree(left, depth)
         equal = [Call("eq", (value, self._tree(one, depth))) for one in right.elts]
-        return _any(equal)
+        return _halved("or", equal)
 
     def _one_of(self, column: ast.expr, texts: Sequence[ast.expr], depth: int) -> Tree:
         found = []
@@ -276,9 +276,9 @@ def _unless(negated: bool, tree: Tree) -> Tree:
     return Call("not", (tree,)) if negated else tree
 
 
-def _any(trees: Sequence[Tree]) -> Tree:
-    """One of them holds; by halves, so that a long list makes no deep tree."""
+def _halved(name: str, trees: Sequence[Tree]) -> Tree:
+    """All of them put together, by halves, so that a long list makes no deep tree."""
     if len(trees) == 1:
         return trees[0]
     half = len(trees) // 2
-    return Call("or", (_any(trees[:half]), _any(trees[half:])))
+    return Call(name, (_halved(name, trees[:half]), _halved(name, trees[half:])))

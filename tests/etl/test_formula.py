@@ -197,6 +197,17 @@ def test_a_long_list_is_no_deep_formula():
     assert compute(f"a in [{numbers}] and b > 0", a=399.0, b=1.0) == 1.0
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["<=".join("a" * 600) + "<b", " or ".join("a" * 390) + " or b", " and ".join("a" * 330) + " and b"],
+    ids=["comparisons", "or", "and"],
+)
+def test_a_long_chain_is_no_deep_formula(text):
+    assert compute(text, a=0.5, b=1.0) == 1.0
+    assert compute(text, a=0.5, b=0.0) == ("or" in text)
+    assert compute(text, a=0.5, b=None) is None
+
+
 def test_texts_that_a_graph_cannot_look_into_are_for_filters():
     with pytest.raises(ValidationError, match="starts_with can be used in filters only"):
         Formula("starts_with(a, 'x') * 2", "made")
