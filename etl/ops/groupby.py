@@ -16,7 +16,7 @@ from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, Rows, Serving, State, Wiring
 from etl.ops.declare import continuous, require_numbers
 from etl.ops.nvt import nvtabular_ops
-from etl.types import POLARS
+from etl.types import FLOATS, POLARS
 
 Aggregation = Literal["count", "nunique", "sum", "mean", "std", "var", "median", "min", "max", "first", "last", "list"]
 _COUNTS = frozenset({"count", "nunique"})
@@ -122,7 +122,6 @@ class Groupby(Operator[State]):
             )
             for column, kind in asked
         ]
-        # Infinite values can make a sum that is none.
         floats = [wiring.outputs[self._name(column, kind)] for column, kind in asked if kind in _MOMENTS]
         grouped = rows.group_by(groups).agg(made).with_columns(pl.col(floats).fill_nan(None))
         return grouped.sort([wiring.outputs[name] for name in self.groupby_cols])
@@ -153,8 +152,9 @@ def _declare(column: Column, kind: str) -> Column:
         return continuous(column, nullable=False, dtype=DType.INT64)
     if kind in _MOMENTS:
         require_numbers([column], f"groupby's {kind}")
-        nullable = column.nullable or kind in _FEW
-        return continuous(column, nullable=nullable and kind != "sum")
+        # Infinite values can make a sum that is none.
+        nullable = kind in _FEW or column.dtype in FLOATS or (column.nullable and kind != "sum")
+        return continuous(column, nullable=nullable)
     return replace(column, is_list=True) if kind == "list" else column
 
 

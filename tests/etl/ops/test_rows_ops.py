@@ -137,6 +137,12 @@ class TestGroupby:
         made = apply(["k", "v"], Groupby("k", aggs=kinds), rows=rows).row(0)
         assert made == (1, 0.0, 0.0, 0.0, None, None, None, None, None, [None, None])
 
+    def test_a_sum_that_is_none_is_declared_so(self):
+        rows = pl.DataFrame({"k": [1, 1, 1], "v": [float("inf"), float("-inf"), 1.0], "i": [1, 2, None]})
+        fitted = Workflow(["k", "v", "i"] >> Groupby("k", aggs="sum")).fit(rows)
+        assert fitted.transform(rows).collect().row(0) == (1, None, 3.0)
+        assert [column.nullable for column in fitted.schema] == [False, True, False]
+
     def test_several_keys(self):
         made = apply(["who", "what", "price"], Groupby(["what", "who"], aggs={"price": "max"}))
         assert made.rows() == [("x", "b", 5.0), ("y", "a", 10.0), ("z", "b", None)]
