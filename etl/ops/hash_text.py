@@ -49,9 +49,7 @@ class Split(Operator[State]):
         """ONNX Runtime's Tokenizer splits; it leaves out what is empty, and fills rows up with empty texts."""
         made: dict[str, Value] = {}
         for column in columns:
-            settings = {"separators": [re.escape(self.separator)], "mark": 0, "pad_value": "", "mincharnum": 1}
-            texts = graph.op("Tokenizer", inputs[column.name], dtype="string", domain="com.microsoft", **settings)
-            made |= self._nodes(graph, texts, column)
+            made |= self._nodes(graph, self._split(graph, inputs[column.name]), column)
         return made
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
@@ -77,6 +75,15 @@ class Split(Operator[State]):
             return {column.name: filled(lists, self._declared(column)[0])}
         names = self._names(column)
         return {name: self._single(lists.list.get(number, null_on_oob=True)) for number, name in enumerate(names)}
+
+    def _split(self, graph: GraphBuilder, x: Value) -> Value:
+        """The values of each row, [rows, most values of a row]."""
+        settings = {"separators": [re.escape(self.separator)], "mark": 0, "pad_value": "", "mincharnum": 1}
+        # What the tokenizer makes of no rows has no second axis, so it gets one more row than there are.
+        more = graph.op("Concat", x, graph.constant([""], "string"), dtype="string", axis=0)
+        parts = graph.op("Tokenizer", more, dtype="string", domain="com.microsoft", **settings)
+        begin, end = graph.constant([0], "int64"), graph.op("Shape", x, dtype="int64")
+        return graph.op("Slice", parts, begin, end, begin, dtype="string")
 
     def _nodes(self, graph: GraphBuilder, texts: Value, column: Column) -> dict[str, Value]:
         """`texts` are [rows, most values of a row]."""

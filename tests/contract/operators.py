@@ -36,9 +36,6 @@ from tests.contract.updates import UpdateContract, states
 _INHERITED = [HealthCheck.too_slow, HealthCheck.differing_executors]
 """One test runs for many operators: each is a law of its own, so no example of one tells of another."""
 
-SPLITS_TEXT = frozenset({"hash_text", "split_text"})
-"""Kinds that can't serve a request of no rows: what ONNX Runtime's StringSplit makes of none has no second axis."""
-
 
 class GpuLikeEngine(Engine):
     """Holds plans to a GPU engine's terms, on the CPU: no Python in a plan, and the order of rows is lost."""
@@ -286,7 +283,7 @@ class OperatorContract(UpdateContract):
 
     @pytest.mark.parametrize("frame", ["train", "odd", "one odd row", "empty"])
     def test_serving_equals_transforming(self, frame):
-        if self.served_by_row and not (frame == "empty" and self.operator.kind in SPLITS_TEXT):
+        if self.served_by_row:
             assert_same(self.fitted, self.served, self.frames.named(frame))
 
     def test_serving_equals_transforming_after_an_update(self):
