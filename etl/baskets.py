@@ -10,7 +10,7 @@ import polars as pl
 from core.dataset import TIME
 from core.errors import UserError
 
-LINES = "lines"
+_LASTS = "__lasts__"
 
 
 def baskets(
@@ -52,9 +52,9 @@ def baskets(
 
 
 def _require_moments(found: pl.DataFrame, key: str, span: int) -> None:
-    lasts = found.group_by(key).agg((pl.col(TIME).max() - pl.col(TIME).min()).alias(LINES))
-    longest = lasts.sort(LINES, key, descending=[True, False]).head(1)
-    if longest.height and longest[LINES].item() > span:
+    lasts = found.group_by(key).agg((pl.col(TIME).max() - pl.col(TIME).min()).alias(_LASTS))
+    longest = lasts.sort(_LASTS, key, descending=[True, False]).head(1)
+    if longest.height and longest[_LASTS].item() > span:
         raise UserError(
             f"the rows of the basket {longest[key].item()!r} lie further apart than `span` allows, so its totals would"
             " tell of the future",

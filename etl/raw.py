@@ -11,7 +11,7 @@ import polars as pl
 from core.dataset import ROW
 from core.errors import UserError
 from core.schema import Tag
-from etl.checks import require_columns, require_id, require_same_key, require_unique
+from etl.checks import RESERVED, require_columns, require_id, require_same_key, require_unique
 from etl.engines.base import COMPRESSION
 from etl.engines.cpu import CpuEngine
 from etl.read import Table, open_table
@@ -93,26 +93,19 @@ def open_raw(
     sides = {side.name: side for side in _sides(sources)}
     roles = sources.roles
 
-    known = {
-        *table.read(lambda scan: scan.collect_schema()),
-        *(name for side in sides.values() for name in side.rows.columns),
-    }
+    own = table.read(lambda scan: scan.collect_schema())
+    known = {*own, *(name for side in sides.values() for name in side.rows.columns)}
     _require_new(rules, known)
-    given = Given(roles, tuple(name for name in table.read(lambda scan: scan.collect_schema()) if name != ROW))
+    given = Given(roles, tuple(name for name in own if name != ROW))
     outcomes = {name for rule in rules for name in rule.makes}
     kept = [name for name in wanted if name in known or name in outcomes or name not in made]
     wanted = {name: why for name, why in wanted.items() if name in kept and name not in outcomes}
     wanted = {**wanted_of(rules, given), **wanted}
+    _check(own, sides, wanted, roles, table)
 
     def joined(scan: pl.LazyFrame) -> pl.LazyFrame:
         return _join(scan, sides, list(wanted))
 
-    def types(scan: pl.LazyFrame) -> pl.Schema:
-        own = scan.collect_schema()
-        _check(own, sides, wanted, roles, table)
-        return own
-
-    table.read(types)
     if stage or sides or table.csv is not None:
         staged = workplace / "rows.parquet"
         table.read(lambda scan: _write(joined(scan), staged))
@@ -135,11 +128,13 @@ def open_raw(
 
 
 def _require_new(rules: Sequence[Rule], known: Collection[str]) -> None:
+    taken = {*known, *RESERVED}
     for rule in rules:
         for name in rule.makes:
-            if name in known:
-                told = f"{rule.kind} is to make the column {name}, and the data have one"
-                raise UserError(told, where="etl.rows", cure="give it another `name`")
+            if name in taken:
+                told = f"{rule.kind} is to make the column {name}, and there is one already"
+                raise UserError(told, where="etl.rows", cure="give it another name")
+            taken.add(name)
 
 
 def _write(frame: pl.LazyFrame, path: Path) -> None:

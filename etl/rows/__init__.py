@@ -49,9 +49,15 @@ class Dropped:
 
 
 def wanted_of(rules: Sequence[Rule], given: Given) -> dict[str, str]:
-    """The columns that rules look at and none of them makes -> who asks."""
-    made = {name for rule in rules for name in rule.makes}
-    return {name: f"{rule.kind} of etl.rows" for rule in rules for name in rule.reads(given) if name not in made}
+    """The columns that rules look at and no rule before them makes -> who asks."""
+    made: set[str] = set()
+    asked: dict[str, str] = {}
+    for rule in rules:
+        for name in rule.reads(given):
+            if name not in made:
+                asked.setdefault(name, f"{rule.kind} of etl.rows")
+        made.update(rule.makes)
+    return asked
 
 
 def apply_rules(

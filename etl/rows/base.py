@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -72,13 +73,13 @@ class Rule(Spec):
         """Columns that it adds."""
         return ()
 
+    @abstractmethod
     def reads(self, given: Given) -> tuple[str, ...]:
         """Columns that it looks at."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, frame: pl.LazyFrame, given: Given) -> pl.LazyFrame:
         """The rows that stay, in order; ROW stays the number that a row has in the source."""
-        raise NotImplementedError
 
 
 def evaluated(frame: pl.LazyFrame, formula: str, name: str) -> pl.LazyFrame:

@@ -172,6 +172,10 @@ class TestBaskets:
         with pytest.raises(UserError, match="the basket 'x' lie further apart.*would tell of the future"):
             left(self.FRAME, {"baskets": {"key": "b", "span": 3, "unit": "s"}}, roles=Roles(time="t"))
 
+    def test_a_key_may_have_any_name(self) -> None:
+        frame = self.FRAME.rename({"b": "lines"})
+        assert left(frame, {"baskets": {"key": "lines", "span": 4, "unit": "s"}}, roles=Roles(time="t")).height == 4
+
     def test_lines_that_were_dropped_do_not_count(self) -> None:
         rules = [{"dropna": "p"}, {"baskets": {"key": "b", "lines": "n"}}]
         assert left(self.FRAME, *rules, roles=Roles(time="t"))["n"].to_list() == [1, 1, None]
@@ -256,8 +260,26 @@ class TestPrepare:
 
     def test_a_column_that_is_there_is_not_made_again(self, desk: Desk) -> None:
         rule = {"repeats": {"key": "user_id", "within": 3, "unit": "s", "name": "device"}}
-        with pytest.raises(UserError, match="repeats is to make the column device, and the data have one"):
+        with pytest.raises(UserError, match="repeats is to make the column device, and there is one already"):
             self.rules(desk, rule).prepare()
+
+    @pytest.mark.parametrize(
+        ("name", "rules"),
+        [
+            ("basket_lines", [{"baskets": {"key": "device"}}, {"baskets": {"key": "city"}}]),
+            ("basket_lines", [{"baskets": {"key": "device", "sums": {"basket_lines": "rating"}}}]),
+            (TIME, [{"baskets": {"key": "device", "lines": TIME}}]),
+        ],
+    )
+    def test_a_column_is_made_once(self, desk: Desk, name: str, rules: list[object]) -> None:
+        with pytest.raises(UserError, match=f"baskets is to make the column {name}, and there is one already"):
+            self.rules(desk, *rules).prepare()
+
+    def test_a_rule_reads_what_those_before_it_make(self, desk: Desk) -> None:
+        basket, many = {"baskets": {"key": "device", "span": 99, "unit": "s"}}, {"filter": "basket_lines > 1"}
+        assert self.rules(desk, basket, many).prepare().manifest()["dropped"][1]["before"] == 60
+        with pytest.raises(UserError, match=r"no column basket_lines \(filter of etl.rows\)"):
+            self.rules(desk, many, basket).prepare()
 
     def test_rows_of_users_and_items_can_be_asked_for(self, desk: Desk) -> None:
         made = self.rules(desk, {"filter": "city == 'Rome' and price > 2"}).prepare()
