@@ -91,15 +91,15 @@ def plan_findings(features: Sequence[FeatureSpec], split: SplitSpec, roles: Role
         yield Finding("split", roles.time, f"{told} that judge them; `split: time` is the honest one")
     for feature in features:
         for operator in feature.ops:
-            yield from _operator(operator, _names(feature), target, unordered=chance or isinstance(split, ColumnSplit))
+            yield from _operator(operator, feature, target, unordered=chance or isinstance(split, ColumnSplit))
 
 
-def _operator(operator: Operator[Any], columns: str, target: str, *, unordered: bool) -> Iterator[Finding]:
-    answers = {target, TARGET}
+def _operator(operator: Operator[Any], feature: FeatureSpec, target: str, *, unordered: bool) -> Iterator[Finding]:
+    answers, columns = {target, TARGET}, _names(feature)
     if operator.rows is Rows.DROPPED and answers.intersection(operator.dependencies):
         told = f"{operator.kind} of {columns} chooses rows by their target, which nobody knows of rows to come"
         yield Finding("rows", columns, told)
-    seen = {*operator.dependencies, *columns.split(", ")}
+    seen = {*operator.dependencies, *_columns(feature)}
     if operator.windowed and unordered and answers.intersection(seen):
         told = (
             f"{operator.kind} of {columns} sees targets of earlier rows, and with this split held-out rows lie before "

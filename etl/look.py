@@ -68,7 +68,7 @@ def look(frame: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> Look:
         name: Summary(**{key: found[f"{place}{key}"] for key in _parts(pl.col(name), dtype)})
         for place, (name, dtype) in enumerate(plain_types.items())
     }
-    columns |= {name: _elements(frame, name, types[name], found[f"{name}@nulls"]) for name in lists}
+    columns |= {name: _elements(frame, name, found[f"{name}@nulls"]) for name in lists}
     return Look(
         found["rows"], -1 if found["last"] is None else found["last"], {n: columns[n] for n in types if n != ROW}
     )
@@ -79,12 +79,18 @@ def passes_of_look(types: Mapping[str, pl.DataType]) -> int:
     return 1 + sum(isinstance(dtype, pl.List) for dtype in types.values())
 
 
-def _elements(frame: pl.LazyFrame, name: str, dtype: pl.DataType, nulls: int) -> Summary:
+def _elements(frame: pl.LazyFrame, name: str, nulls: int) -> Summary:
     """Summary of the elements of lists, and of rows without a list; a pass of its own, so that elements stream by."""
-    inner = dtype.inner  # type: ignore[attr-defined]
+    flat = frame.select(name).drop_nulls().explode(name, empty_as_null=False)
+    inner = flat.collect_schema()[name]
     value = pl.col(name).fill_nan(None) if inner.is_float() else pl.col(name)
-    flat = frame.select(name).drop_nulls().explode(name, empty_as_null=False).select(value).drop_nulls()
-    found = flat.select(**_parts(pl.col(name), inner)).collect(engine="streaming").row(0, named=True)
+    found = (
+        flat.select(value)
+        .drop_nulls()
+        .select(**_parts(pl.col(name), inner))
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
     return Summary(**{**found, "nulls": nulls})
 
 

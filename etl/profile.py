@@ -15,6 +15,7 @@ from etl.drift import Reference, elements
 from etl.fitted import Fitted
 from etl.look import Look, plain
 from etl.ops.categorify import Categorify
+from etl.ops.vocabularies import Vocabularies
 from etl.samples import Samples
 
 TOP = 10
@@ -179,9 +180,9 @@ def _unknown_ids(fitted: Fitted) -> dict[str, tuple[str, tuple[int, int]]]:
     found = {}
     ports = {port: name for name, port in fitted.outputs.items()}
     for step in fitted.steps:
-        if not isinstance(step.operator, Categorify):
+        if not (isinstance(step.operator, Categorify) and isinstance(step.state, Vocabularies)):
             continue
-        for name, ids in step.operator.unknown_ids(step.columns, step.state).items():  # type: ignore[arg-type]
+        for name, ids in step.operator.unknown_ids(step.columns, step.state).items():
             port = step.references[name]
             raw = fitted.inputs_of([ports[port]]) if port in ports else ()
             if len(raw) == 1:

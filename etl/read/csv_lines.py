@@ -6,6 +6,7 @@ import csv
 import gzip
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -76,7 +77,7 @@ def misfit(path: Path, layout: Layout, types: Mapping[str, str]) -> UserError | 
         types: Column -> type, one of `etl.sources.RawType`.
     """
     for name, kind in types.items():
-        found = _first(path, layout, name, lambda texts, kind=kind: ~_fits(texts, kind))  # type: ignore[misc]
+        found = _first(path, layout, name, partial(_unfit, kind))
         if found is not None:
             line, value = found
             return UserError(
@@ -102,6 +103,10 @@ def _first(path: Path, layout: Layout, name: str, odd: Callable[[pl.Series], pl.
         if len(hits):
             return batch[hits[0]][0], texts[hits[0]]
     return None
+
+
+def _unfit(kind: str, texts: pl.Series) -> pl.Series:
+    return ~_fits(texts, kind)
 
 
 def _fits(texts: pl.Series, kind: str) -> pl.Series:
@@ -148,5 +153,5 @@ def _lines(path: Path) -> Iterator[str]:
                 raise _NotUtf8(number) from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")

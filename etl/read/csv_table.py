@@ -63,7 +63,6 @@ class CsvFiles:
 
     def _scan(self, *, row_index: str | None, thorough: bool, files: Sequence[Path] = ()) -> pl.LazyFrame:
         layout = self.layout
-        names = {} if layout.has_header else {"new_columns": list(layout.names)}
         return pl.scan_csv(
             list(files or self.files),
             separator=layout.separator,
@@ -73,7 +72,7 @@ class CsvFiles:
             infer_schema_length=None if thorough else QUICK_LOOK,
             row_index_name=row_index,
             glob=False,
-            **names,  # type: ignore[arg-type]
+            new_columns=None if layout.has_header else list(layout.names),
         )
 
     @cached_property
