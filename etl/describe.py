@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import polars as pl
-
 from core.dataset import ROW, TARGET, Dataset
 from core.files import hash_tree, write_json
 from core.schema import OTHER_ROWS, Column, DType, Schema, Tag
@@ -21,7 +19,7 @@ from etl.label import Labelled
 from etl.latest import write_latest
 from etl.profile import profile, unseen_shares
 from etl.samples import Sizes, take
-from etl.serving import for_serving, serving_rows
+from etl.serving import for_serving, given_columns
 from etl.spec import EtlSpec
 from etl.splits import ColumnSplit
 from etl.tables import write_table
@@ -65,8 +63,11 @@ def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Fi
     golden = next(split for split in ("test", "valid", "train") if data.rows[split])
     columns = [name for name in data.raw.types if name != ROW]
     samples = take(data.frame, golden, columns, sizes=Sizes(data.rows, data.positives), seed=seed)
-    write_table(_served(made, samples.golden, schema), dataset.sample_file)
-    write_latest(dataset, made.fitted, data.frame)
+    sample = samples.golden
+    if given_columns(made.fitted):
+        known = [name for name in schema.names if name in sample]
+        sample = write_latest(dataset, made.fitted, data.frame, sample.select(ROW, *known))
+    write_table(sample.select(schema.names), dataset.sample_file)
     told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted), spec.target.column)
     write_table(told, dataset.profile_file)
     leaks = guard(made, samples, spec, told)
@@ -83,16 +84,6 @@ def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:
     columns = [*fitted.input_schema, *added]
     nulls = data.seen.nulls
     return Schema(tuple(replace(one, nullable=nulls.get(one.name, one.nullable) > 0) for one in columns))
-
-
-def _served(made: Made, golden: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """The golden rows as a caller would give them; what windows make of them takes another pass over all rows."""
-    if set(schema.names) <= set(golden.columns):
-        return golden.select(schema.names)
-    chosen = pl.col(ROW).is_in(golden[ROW].implode())
-    rows = serving_rows(made.fitted, made.data.frame, keep=(ROW, *(name for name in schema.names if name in golden)))
-    flags = pl.QueryOptFlags(comm_subplan_elim=False)
-    return rows.filter(chosen).collect(engine="streaming", optimizations=flags).sort(ROW).select(schema.names)
 
 
 def gone_rows(data: Labelled) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from core.dataset import ROW, Dataset
-from core.schema import Schema, Tag
+from core.schema import Tag
+from etl.engines.cpu import ONE_BY_ONE
 from etl.entities import FEATURES
 from etl.fitted import Fitted
 from etl.ops.windows.base import Windowed
@@ -23,33 +24,36 @@ SIDES = {"users": Tag.USER, "items": Tag.ITEM}
 _WHOSE = "__whose__"
 
 
-def write_latest(dataset: Dataset, fitted: Fitted, frame: pl.LazyFrame) -> None:
-    """Write the files of both sides; nothing where no window makes anything of a side.
+def write_latest(dataset: Dataset, fitted: Fitted, frame: pl.LazyFrame, some: pl.DataFrame) -> pl.DataFrame:
+    """Write the files of both sides, and give some rows as a caller would give them; one pass makes both.
+
+    A side of which no window makes anything has no file.
 
     Args:
         dataset: Has its users and items already.
-        fitted: The workflow.
+        fitted: The workflow; it has windows.
         frame: All raw rows, numbered.
+        some: Rows of the frame, with their numbers.
     """
-    names = _given(fitted)
-    if not dataset.has_entities or not any(names.values()):
-        return
-    read = [column.name for column in fitted.input_schema]
+    names = _given(fitted) if dataset.has_entities else {}
+    read = dict.fromkeys((*(column.name for column in fitted.input_schema), *some.columns))
     rows = frame.select(pl.col(ROW).cast(pl.Int64), *(name for name in read if name != ROW))
-    added = _behind(dataset, fitted, rows)
-    whole = pl.concat([rows.with_columns(pl.lit(None, pl.Int8).alias(_WHOSE)), added.lazy()], how="diagonal")
-    made = serving_rows(fitted, whole, keep=[ROW, _WHOSE]).filter(pl.col(_WHOSE).is_not_null())
-    flags = pl.QueryOptFlags(comm_subplan_elim=False)
-    found = made.collect(engine="streaming", optimizations=flags).sort(ROW)
+    whole = rows.with_columns(pl.lit(None, pl.Int8).alias(_WHOSE))
+    if any(names.values()):
+        whole = pl.concat([whole, _behind(dataset, fitted, rows).lazy()], how="diagonal")
+    wanted = pl.col(_WHOSE).is_not_null() | pl.col(ROW).is_in(some[ROW].cast(pl.Int64).implode())
+    made = serving_rows(fitted, whole, keep=[_WHOSE, *some.columns]).filter(wanted)
+    found = made.collect(engine="streaming", optimizations=ONE_BY_ONE).sort(ROW)
     for number, (side, chosen) in enumerate(names.items()):
         if chosen:
             own = found.filter(pl.col(_WHOSE) == number).select(chosen)
             write_table(own, dataset.latest_file(FEATURES[side]))
+    return found.filter(pl.col(_WHOSE).is_null()).drop(_WHOSE)
 
 
 def _given(fitted: Fitted) -> dict[str, list[str]]:
     """Side -> what a caller gives that belongs to it."""
-    schema = for_serving(fitted).input_schema if given_columns(fitted) else Schema(())
+    schema = for_serving(fitted).input_schema
     made = [schema[name] for name in given_columns(fitted)]
     return {side: [column.name for column in made if tag in column.tags] for side, tag in SIDES.items()}
 

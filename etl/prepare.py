@@ -88,7 +88,7 @@ def _fit(data: Labelled, spec: EtlSpec, engine: Engine, earlier: Earlier | None)
     plan = workflow.plan(data.frame.collect_schema())
     # Windows look at earlier rows of every split; what is learned is learned from the training rows alone.
     frame, seen = (data.frame, data.seen.rows) if workflow.windowed else (data.part("train"), data.rows["train"])
-    with counted(frame, "fit", seen * passes(plan), engine) as rows:
+    with counted(frame, "fit", seen * passes(plan), engine, whole=workflow.windowed) as rows:
         own = rows.select(ROW, SPLIT, TIME, *(name for name in plan.raw_names if name not in {ROW, SPLIT, TIME}))
         only = _TRAINING if workflow.windowed else None
         if earlier is None:

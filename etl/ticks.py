@@ -29,7 +29,9 @@ class _Meter:
 
 
 @contextmanager
-def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) -> Iterator[pl.LazyFrame]:
+def counted(
+    frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine, *, whole: bool = False
+) -> Iterator[pl.LazyFrame]:
     """Give the frame again, with a bar that counts its rows while plans made of it run.
 
     Only where the engine's plans may carry Python; elsewhere the bar shows the time alone until all is done. Plans
@@ -41,6 +43,8 @@ def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) ->
         what: Shown beside the bar.
         rows: Rows that will stream by, over all passes, when that is known.
         engine: What will run the plan.
+        whole: The plans read some of the rows here and all of them there (windows do), so a filter must not pass: each
+            time counts in full.
 
     Example:
         >>> from etl.engines import CpuEngine
@@ -64,7 +68,7 @@ def counted(frame: pl.LazyFrame, what: str, rows: int | None, engine: Engine) ->
             tick,
             streamable=True,
             projection_pushdown=True,
-            predicate_pushdown=True,
+            predicate_pushdown=not whole,
             validate_output_schema=False,
         )
 

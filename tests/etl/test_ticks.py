@@ -81,6 +81,14 @@ def test_every_phase_has_its_line_and_each_is_true(
     assert told.get("read") == (None if kind == "parquet" else str(whole)), "plain Parquet isn't written once more"
 
 
+def test_a_fit_with_windows_counts_the_rows_that_only_windows_see(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    history = {"history": {"stats": ["count", "rate"], "unit": "s"}}
+    desk.spec["features"] = [{"columns": ["user_id", "item_id"], "ops": [history, "fill_missing", "normalize"]}]
+    desk.prepare()
+    assert "fit: 120 of 120 rows" in caplog.text
+
+
 def test_an_engine_without_counters_tells_all_rows_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     engine = CpuEngine()
