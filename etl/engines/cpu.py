@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,19 +27,6 @@ in memory until the window is done: 3 million rows of 43 columns took 1.5 GB, an
 
 _ASIDE = "aside"
 """Where rows go that are in no split, for a moment."""
-
-_CORES = str(max(2, os.cpu_count() or 2))
-QUEUES = {
-    "POLARS_DEFAULT_LINEARIZER_BUFFER_SIZE": "1",
-    "POLARS_DEFAULT_DISTRIBUTOR_BUFFER_SIZE": "1",
-    "POLARS_ROW_GROUP_PREFETCH_SIZE": _CORES,
-    "POLARS_INFLIGHT_SINK_MORSEL_LIMIT": _CORES,
-}
-"""How many batches of rows wait between the parts of a plan, where the user hasn't said otherwise. Polars knows these
-settings for a whole process only. Five million rows, fitted and transformed on two cores: 580 MiB against 811 with what
-Polars takes by itself, for as much processor time."""
-for _name, _size in QUEUES.items():
-    os.environ.setdefault(_name, _size)
 
 
 class CpuEngine(Engine):
