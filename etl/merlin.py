@@ -17,7 +17,7 @@ import polars as pl
 from core.errors import UserError
 from core.schema import DType
 from core.suggest import did_you_mean
-from etl.types import FLOATS, POLARS, canonical_dtype, dtype_of
+from etl.types import FLOATS, POLARS, TIMES, canonical_dtype, dtype_of
 
 COUNT = "count"
 _INDEX = "__index_level_0__"
@@ -171,12 +171,12 @@ def _typed(values: pl.Series, dtype: DType, where: str) -> pl.Series:
     if found in FLOATS:
         # pandas writes integers beside nulls as floats.
         whole = values.drop_nans().drop_nulls()
-        if (whole != whole.floor()).any() or whole.abs().max() >= 2**53:  # type: ignore[operator]
+        if ((whole != whole.floor()) | (whole.abs() >= 2**53)).any():
             raise UserError("the vocabulary holds numbers that are not whole", where=where, cure=_CURE)
         values, found = values.fill_nan(None).cast(pl.Int64), DType.INT64
     if canonical_dtype(found) != dtype:
         told = f"the vocabulary holds {found.value}, and the column {dtype.value}"
         raise UserError(told, where=where, cure="give the vocabulary of this column")
-    if found in {DType.DATE, DType.DATETIME}:
+    if found in TIMES:
         values = values.cast(pl.Datetime("us"))
     return values.cast(wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from etl.merlin import merlin_vocabularies, read_vocabulary
 from etl.ops import Categorify
 from etl.ops.given import named_tables, placed
 from etl.workflow import Workflow, from_spec
+from tests.etl.nvtabular.peer import installed
 
 
 def write(path: Path, table: dict[str, list], start: int | None = 3, ids: list[int] | None = None) -> Path:
@@ -101,6 +101,14 @@ def test_a_vocabulary_without_values(tmp_path: Path):
     assert read_vocabulary(file, ["x"], [DType.STRING]).table.height == 0
 
 
+def test_a_part_of_combinations_without_values(tmp_path: Path):
+    """pandas writes a column of nothing but nulls as floats."""
+    table = {"a": pa.array([None, None], pa.float64()), "b": ["x", "y"], "a_b_size": [2, 1]}
+    file = write(tmp_path / "unique.a_b.parquet", table)
+    given = read_vocabulary(file, ["a", "b"], [DType.INT64, DType.STRING])
+    assert given.table.rows() == [(None, "x", 2), (None, "y", 1)]
+
+
 def test_a_plain_file_starts_where_the_settings_say(tmp_path: Path):
     pl.DataFrame({"x": ["b", "a"]}).write_parquet(tmp_path / "mine.parquet")
     operator = Categorify(vocabs={"x": str(tmp_path / "mine.parquet")}, num_buckets=4)
@@ -167,7 +175,7 @@ def test_files_that_are_no_vocabularies(tmp_path: Path):
 
 
 @pytest.mark.nvtabular
-@pytest.mark.skipif(importlib.util.find_spec("nvtabular") is None, reason="the package nvtabular is not installed")
+@installed
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("settings", [{}, {"num_buckets": 3, "max_size": 7}, {"split_out": 2}])
 def test_the_ids_of_the_real_one(tmp_path: Path, settings: dict):
