@@ -27,7 +27,8 @@ def require_equal(theirs: pl.LazyFrame, ours: pl.LazyFrame, fitted: Fitted) -> N
         UserError: They differ; names the column, the operators that made it, and the first row.
     """
     columns = fitted.schema.columns
-    both = theirs.join(ours, on=ROW, suffix="@ours")
+    # A row that is missing on one side differs, too.
+    both = theirs.join(ours, on=ROW, how="full", coalesce=True, suffix="@ours")
     differing = [_differs(column).alias(column.name) for column in columns]
     counted = both.select(pl.len().alias(ROW), *(flag.sum() for flag in differing)).collect(engine="streaming")
     found = counted.row(0, named=True)

@@ -98,6 +98,15 @@ def test_what_differs_is_named(change: pl.Expr, words: str) -> None:
         require_equal(ours.with_columns(change).lazy(), ours.lazy(), made)
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_row_that_one_side_lacks_is_a_difference(side: int) -> None:
+    made = fitted(BOTH)
+    both = [outputs(made), outputs(made)]
+    both[side] = both[side].filter(pl.col(ROW) != 1)
+    with pytest.raises(UserError, match="1 of 3 rows .*row 1"):
+        require_equal(both[0].lazy(), both[1].lazy(), made)
+
+
 def test_null_nan_and_infinity_are_what_they_are() -> None:
     made = fitted(["x"] >> Normalize())
     odd = pl.DataFrame({ROW: [0, 1, 2], "x": [float("inf"), float("nan"), None]}, schema_overrides={"x": pl.Float32})
