@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.etl.nvtabular.peer import installed
 
 TOUR = Path(__file__).parents[2] / "docs" / "etl.md"
 
@@ -31,7 +32,7 @@ def test_our_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.nvtabular
-@pytest.mark.skipif(importlib.util.find_spec("nvtabular") is None, reason="the package nvtabular is not installed")
+@installed
 @pytest.mark.filterwarnings("ignore")
 def test_their_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(blocks("pycon")[0], tmp_path, monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator
@@ -10,8 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from etl.ops.nvt import nvtabular_module
+
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("nvtabular") is None, reason="the package nvtabular is not installed"
+)
+"""Of tests that run the real package; they have the mark `nvtabular` too."""
 
 
 class Peer:

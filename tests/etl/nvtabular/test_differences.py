@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.etl.nvtabular.differences import DIFFERENCES
-from tests.etl.nvtabular.peer import Peer
+from tests.etl.nvtabular.peer import Peer, installed
 
 DOCS = Path(__file__).parents[3] / "docs" / "nvtabular.md"
 
 
 @pytest.mark.nvtabular
-@pytest.mark.skipif(importlib.util.find_spec("nvtabular") is None, reason="the package nvtabular is not installed")
+@installed
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_the_difference_is_there(name: str, tmp_path: Path) -> None:

@@ -40,11 +40,12 @@ from etl.prepare import prepare
 from etl.sources import Sources
 from etl.spec import EtlSpec
 from pipeline.generate import criteo_like
+from tests.etl.nvtabular.peer import installed
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [
     pytest.mark.nvtabular,
-    pytest.mark.skipif(importlib.util.find_spec("nvtabular") is None, reason="the package nvtabular is not installed"),
+    installed,
     pytest.mark.filterwarnings("ignore"),
 ]
 

@@ -6,7 +6,6 @@ NVTabular follows its documentation; where it doesn't, tests/etl/nvtabular/diffe
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,15 +47,12 @@ from etl.ops import (
 )
 from etl.workflow import Workflow
 from tests.etl.nvtabular.differences import DIFFERENCES
-from tests.etl.nvtabular.peer import Peer
+from tests.etl.nvtabular.peer import Peer, installed
 
 pytestmark = [
     pytest.mark.nvtabular,
     pytest.mark.filterwarnings("ignore"),
 ]
-installed = pytest.mark.skipif(
-    importlib.util.find_spec("nvtabular") is None, reason="the package nvtabular is not installed"
-)
 
 FRAME = pl.DataFrame(
     {
