@@ -42,7 +42,7 @@ def interpreter() -> str:
 
 
 class Process:
-    """NVTabular at work; a context manager would end it, `close` does.
+    """NVTabular at work, until `close`.
 
     Args:
         python: The interpreter.

@@ -1,6 +1,6 @@
 """Would the plans of every operator run on a GPU? Asked of cudf-polars' own planner, on a machine without a GPU.
 
-    python tests/tools/plan_check.py
+    python -m tests.tools.plan_check
 
 Writes the plans that a GPU engine would get, those of fit and of transform, for each operator and type of column,
 and hands them to a planner check that lives outside this repository:
