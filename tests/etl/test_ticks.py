@@ -84,7 +84,10 @@ def test_every_phase_has_its_line_and_each_is_true(
 def test_a_fit_with_windows_counts_the_rows_that_only_windows_see(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     history = {"history": {"stats": ["count", "rate"], "unit": "s"}}
-    desk.spec["features"] = [{"columns": ["user_id", "item_id"], "ops": [history, "fill_missing", "normalize"]}]
+    desk.spec["features"] = [
+        {"columns": ["user_id", "item_id"], "ops": [history, "fill_missing", "normalize"]},
+        {"columns": ["device"], "ops": ["categorify"]},
+    ]
     desk.prepare()
     assert "fit: 120 of 120 rows" in caplog.text
 
