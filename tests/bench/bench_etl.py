@@ -6,7 +6,8 @@
 
 NVTabular runs in the environment that `make test-nvtabular` builds, or in GYRFALCON_NVTABULAR_PYTHON; without one its
 parts are skipped. Every side runs in a process of its own. Seconds are those of fit, transform and writing Parquet,
-medians of the repeats; imports are left out on all sides, and so is saving the workflow.
+medians of the repeats (what takes minutes runs once: NVTabular's larger rows, what has a limit); imports are left out on
+all sides, and so is saving the workflow.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from etl.nvtabular.process import PYTHON
 from tests.bench.etl.measure import Run, run
 from tests.bench.etl.report import Row, Table, write
 from tests.bench.etl.rows import write_distinct, write_rows
 from tests.bench.etl.same import differences, largest_difference
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = "GYRFALCON_NVTABULAR_PYTHON"
 NVT = Path(__file__).parent / "etl" / "nvt.py"
 GIB = 1 << 30
 MILLION = 1_000_000
