@@ -6,6 +6,7 @@ another name, since one frame carries every intermediate column of a workflow; `
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -181,9 +182,9 @@ class Operator(Spec, Generic[S]):
         """The same operator where one row is asked for, if it is another one there."""
         return self
 
+    @abstractmethod
     def outputs(self, columns: Sequence[Column], state: S | None = None) -> tuple[Column, ...]:
         """Declare the output columns; sizes that only a fit can tell are filled when `state` is given."""
-        raise NotImplementedError
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
         """Fit, first half: the aggregations over the training rows."""
@@ -191,28 +192,38 @@ class Operator(Spec, Generic[S]):
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> S:
         """Fit, second half: their small result becomes state."""
-        return self.state_type()  # type: ignore[return-value]
+        return self.state_type()  # type: ignore[return-value]  # a ClassVar can't be of type S
 
     def merge(self, old: S, new: S, columns: Sequence[Column]) -> S:
         """Update: what was learned from earlier rows and from new ones, as if from all of them at once."""
-        if self.state_type is State:
-            return new
-        raise NotImplementedError
+        assert self.state_type is State, f"{self.kind} learns, so it needs a merge of its own"
+        return new
 
     def settle(self, state: S) -> S:
         """After a fit or an update: leave out of the state what only a merge needed."""
         return state
 
+    @abstractmethod
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S) -> pl.LazyFrame:
         """Add the output columns to the frame; every column that was there stays as it is (but see `rows`)."""
-        raise NotImplementedError
 
     def onnx(
         self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: S
     ) -> dict[str, Value]:
-        """The same arithmetic in the serving graph: output name -> value."""
-        raise NotImplementedError
+        """The same arithmetic in the serving graph: output name -> value.
+
+        Raises:
+            UserError: It has none (see `serving`).
+        """
+        names = ", ".join(column.name for column in columns)
+        cure = "leave it out of a workflow that is exported"
+        raise UserError(f"{self.kind} can't be served row by row", where=f"column {names}", cure=cure)
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
-        """The same operator as an object of the `nvtabular` package."""
-        raise NotImplementedError
+        """The same operator as an object of the `nvtabular` package.
+
+        Raises:
+            UserError: NVTabular has no such operator.
+        """
+        told, cure = f"NVTabular has no operator {self.kind}", "leave it out, or set `etl.engine: cpu`"
+        raise UserError(told, where=f"column {', '.join(column.name for column in columns)}", cure=cure)

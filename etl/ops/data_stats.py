@@ -10,11 +10,11 @@ from typing import Any, Self
 import polars as pl
 
 from core.schema import Column, DType
-from etl.onnx import GraphBuilder, Value
-from etl.ops.base import Collected, Operator, State, Statistics, Wiring
+from etl.ops.base import Collected, State, Statistics, Wiring
 from etl.ops.declare import embedding_width
-from etl.ops.normalize import merged_moments, round_to
+from etl.ops.normalize import merged_moments, moments, round_to
 from etl.ops.nvt import nvtabular_ops
+from etl.ops.unchanged import Unchanged
 from etl.types import FLOATS
 
 _RESERVED = 3
@@ -54,7 +54,7 @@ class ColumnStats(State):
         return cls(numbers, dict(tables))
 
 
-class DataStats(Operator[ColumnStats]):
+class DataStats(Unchanged[ColumnStats]):
     """Statistics of the training rows as properties of the schema; the columns stay as they are.
 
     `min`, `max`, `mean`, `std` (ddof 1; of the lengths, for strings), `per_nan` (percent of rows without a value),
@@ -79,8 +79,8 @@ class DataStats(Operator[ColumnStats]):
         return tuple(replace(one, properties={**one.properties, **_properties(one, state)}) for one in columns)
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
-        """Moments in one table (see `Normalize`), extremes as scalars, and distinct values."""
-        key, made = "group@", []
+        """Moments in one table, extremes as scalars, and distinct values."""
+        made: list[pl.Expr] = []
         scalars: dict[str, pl.Expr] = {}
         tables: dict[str, pl.LazyFrame] = {}
         for column in columns:
@@ -92,8 +92,7 @@ class DataStats(Operator[ColumnStats]):
             if column.dtype not in FLOATS:
                 values = frame.select(raw.alias("value")).filter(pl.col("value").is_not_null())
                 tables[f"values@{name}"] = values.unique(maintain_order=False)
-        table = frame.with_columns(pl.lit(0, pl.Int32).alias(key)).group_by(key).agg(made)
-        return Statistics(scalars, {"moments": table, **tables})
+        return Statistics(scalars, {"moments": moments(frame, made, wiring), **tables})
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> ColumnStats:
         """Read them."""
@@ -115,20 +114,6 @@ class DataStats(Operator[ColumnStats]):
             name: pl.concat([table, new.distinct[name]]).unique().sort("value") for name, table in old.distinct.items()
         }
         return ColumnStats(numbers, distinct)
-
-    def transform(
-        self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: ColumnStats
-    ) -> pl.LazyFrame:
-        """Add the same values."""
-        return frame.with_columns(
-            pl.col(wiring.inputs[column.name]).alias(wiring.outputs[column.name]) for column in columns
-        )
-
-    def onnx(
-        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: ColumnStats
-    ) -> dict[str, Value]:
-        """The same values."""
-        return {column.name: inputs[column.name] for column in columns}
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.DataStats`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -45,13 +46,13 @@ class Elementwise(Operator[S]):
             for column in columns
         }
 
+    @abstractmethod
     def expression(self, x: pl.Expr, name: str, state: S) -> pl.Expr:
         """The arithmetic in Polars, on float64."""
-        raise NotImplementedError
 
+    @abstractmethod
     def node(self, graph: GraphBuilder, x: Value, name: str, state: S) -> Value:
         """The arithmetic in ONNX, on float64."""
-        raise NotImplementedError
 
 
 def number(wiring: Wiring, column: Column) -> pl.Expr:

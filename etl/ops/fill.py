@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -28,18 +29,18 @@ VALUES = {DType.INT64: "int64", DType.INT32: "int64", DType.FLOAT64: "float64", 
 class Fill(Operator[S]):
     """What FillMissing and FillMedian share: a value for nulls, and columns that say where one was filled in."""
 
+    @abstractmethod
     def filled(self, column: Column) -> Column:
         """Declare a column without nulls."""
-        raise NotImplementedError
 
+    @abstractmethod
     def value(self, column: Column, state: S) -> float | int | str:
         """What stands in for null."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def flags(self) -> bool:
         """Whether to add the columns NAME_filled."""
-        raise NotImplementedError
 
     def outputs(self, columns: Sequence[Column], state: S | None = None) -> tuple[Column, ...]:
         """Declare the columns without nulls, then their flags."""

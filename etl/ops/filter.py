@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -16,16 +17,16 @@ from etl.formula.parse import parse
 from etl.formula.polars import evaluate
 from etl.formula.tree import names
 from etl.formula.types import require_types
-from etl.onnx import GraphBuilder, Value
-from etl.ops.base import Operator, Rows, State, Wiring
+from etl.ops.base import Rows, State, Wiring
 from etl.ops.formula import checked, operand
 from etl.ops.nvt import nvtabular_ops
+from etl.ops.unchanged import Unchanged
 
 _HOLDS = "__holds__"
 Rule = Callable[[Mapping[str, pl.Expr]], pl.Expr]
 
 
-class Passing(Operator[State]):
+class Passing(Unchanged[State]):
     """Drops rows; the columns that it is applied to pass as they are.
 
     Every other column of the workflow loses the same rows. In serving every row passes: who asks for a score gets one.
@@ -40,18 +41,11 @@ class Passing(Operator[State]):
 
     def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
         """Drop rows, and add the columns under their new references."""
-        passed = [pl.col(wiring.inputs[one.name]).alias(wiring.outputs[one.name]) for one in columns]
-        return self.kept(frame, columns, wiring).with_columns(passed)
+        return super().transform(self.kept(frame, columns, wiring), columns, wiring, state)
 
+    @abstractmethod
     def kept(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> pl.LazyFrame:
         """The rows that stay."""
-        raise NotImplementedError
-
-    def onnx(
-        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State
-    ) -> dict[str, Value]:
-        """Let every row pass."""
-        return {column.name: inputs[column.name] for column in columns}
 
 
 class Filter(Passing):

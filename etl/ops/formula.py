@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any
 
 import polars as pl
 from pydantic import Field, field_validator
@@ -97,14 +96,6 @@ class Formula(Operator[State]):
             name: inputs[name] if inputs[name].dtype == "string" else to_float(graph, inputs[name]) for name in used
         }
         return {self.name: to_onnx(graph, parse(self.formula), values)}
-
-    def nvtabular(self, columns: Sequence[Column]) -> Any:
-        """Refuse: NVTabular has no operator for formulas."""
-        raise UserError(
-            "NVTabular has no operator for formulas",
-            where=f"column {self.name}",
-            cure="use another engine, or compute the column in the data",
-        )
 
 
 def operand(wiring: Wiring, column: Column) -> pl.Expr:

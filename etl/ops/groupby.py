@@ -12,7 +12,6 @@ from pydantic import BeforeValidator, Field
 from core.errors import UserError
 from core.schema import Column, DType
 from core.suggest import did_you_mean
-from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, Rows, Serving, State, Wiring
 from etl.ops.declare import continuous, require_numbers
 from etl.ops.nvt import nvtabular_ops
@@ -125,14 +124,6 @@ class Groupby(Operator[State]):
         floats = [wiring.outputs[self._name(column, kind)] for column, kind in asked if kind in _MOMENTS]
         grouped = rows.group_by(groups).agg(made).with_columns(pl.col(floats).fill_nan(None))
         return grouped.sort([wiring.outputs[name] for name in self.groupby_cols])
-
-    def onnx(
-        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State
-    ) -> dict[str, Value]:
-        """Refuse: one row has no group."""
-        names = ", ".join(column.name for column in columns)
-        cure = "leave it out of a workflow that is exported"
-        raise UserError("groupby can't be served row by row", where=f"column {names}", cure=cure)
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.Groupby`."""

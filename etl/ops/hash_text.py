@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -51,14 +52,6 @@ class Split(Operator[State]):
         for column in columns:
             made |= self._nodes(graph, self._split(graph, inputs[column.name]), column)
         return made
-
-    def nvtabular(self, columns: Sequence[Column]) -> Any:
-        """NVTabular has nothing like it."""
-        raise UserError(
-            f"NVTabular has no operator {self.kind}",
-            where=f"column {columns[0].name}",
-            cure="leave it out, or set `etl.engine: cpu`",
-        )
 
     def _declared(self, column: Column) -> list[Column]:
         if self.max_values is None:
@@ -114,24 +107,25 @@ class Split(Operator[State]):
         return graph.op("Squeeze", graph.op("Gather", wider, place, dtype=ids.dtype, axis=1), one, dtype=ids.dtype)
 
     @property
+    @abstractmethod
     def _nothing(self) -> int | str:
-        raise NotImplementedError
+        """What stands where a row has no more values, in the graph."""
 
+    @abstractmethod
     def _value(self, column: Column) -> Column:
         """Declare what is made of a value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _element(self, part: pl.Expr) -> pl.Expr:
         """Make it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _single(self, value: pl.Expr) -> pl.Expr:
         """The same outside of a list, where there may be none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _element_node(self, graph: GraphBuilder, texts: Value) -> tuple[Value, Value]:
         """Make it in the graph; and where there is none."""
-        raise NotImplementedError
 
 
 class SplitText(Split):

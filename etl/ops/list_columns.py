@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import polars as pl
 from pydantic import Field
 
-from core.errors import UserError
 from core.schema import Column, DType, Tag
 from etl.lists import add_lists, elements
 from etl.onnx import INT_NULL, GraphBuilder, Ragged, Value
@@ -74,14 +72,6 @@ class ListColumns(Operator[State]):
                 place = graph.constant(number, "int64")
                 made[name] = graph.op("Gather", grid, place, dtype=lists.dtype, axis=1)
         return made
-
-    def nvtabular(self, columns: Sequence[Column]) -> Any:
-        """NVTabular has nothing like it."""
-        raise UserError(
-            f"NVTabular has no operator {self.kind}",
-            where=f"column {columns[0].name}",
-            cure="leave it out, or set `etl.engine: cpu`",
-        )
 
     def _names(self, column: Column) -> list[str]:
         return [f"{column.name}_{number}" for number in range(self.count)]

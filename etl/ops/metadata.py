@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-import polars as pl
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
 
 from core.errors import UserError
@@ -14,11 +13,10 @@ from core.schema import Column, Tag
 from core.schema_pbtxt import OTHER_TAGS
 from core.spec import custom_error
 from core.suggest import did_you_mean
-from etl.lists import pass_on
-from etl.onnx import GraphBuilder, Value
-from etl.ops.base import Operator, State, Wiring
+from etl.ops.base import State
 from etl.ops.declare import require_numbers
 from etl.ops.nvt import nvtabular_ops
+from etl.ops.unchanged import Unchanged
 
 _SAME = {"binary_classification": "binary"}
 _MERLIN = frozenset(
@@ -50,7 +48,7 @@ Properties = Annotated[dict[str, JsonValue], WithJsonSchema({"type": "object"})]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_known), _WORDS]
 
 
-class Described(Operator[State]):
+class Described(Unchanged[State]):
     """The columns as they are, with more in their schema."""
 
     takes_lists = True
@@ -69,16 +67,6 @@ class Described(Operator[State]):
         """Declare the columns with their tags and properties; refuses a meaning that they can't have."""
         return tuple(described(column, self.given_tags, self.given_properties, self.kind) for column in columns)
 
-    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
-        """Add the same values."""
-        return pass_on(frame, columns, {column.name: column.name for column in columns}, wiring)
-
-    def onnx(
-        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: State
-    ) -> dict[str, Value]:
-        """The same values."""
-        return {column.name: inputs[column.name] for column in columns}
-
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.AddMetadata`."""
         return nvtabular_ops().AddMetadata(
@@ -95,6 +83,7 @@ class AddMetadata(Described):
         properties: Any JSON values; a property that is there already is replaced.
 
     Example:
+        >>> import polars as pl
         >>> from etl import Workflow
         >>> frame = pl.DataFrame({"price": [1.5]})
         >>> node = ["price"] >> AddMetadata(tags=["item", "continuous"], properties={"unit": "EUR"})
@@ -160,6 +149,7 @@ class TagAsUserID(TagAs):
     """The columns are the id of a user: tags `user`, `user_id` and `id`.
 
     Example:
+        >>> import polars as pl
         >>> from etl import Workflow
         >>> schema = Workflow(["who"] >> TagAsUserID()).fit(pl.DataFrame({"who": [1]})).schema
         >>> sorted(tag.value for tag in schema["who"].tags)

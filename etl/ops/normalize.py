@@ -58,11 +58,7 @@ class Normalize(Elementwise[Moments]):
     out_dtype: Float32 = None
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
-        """Mean and deviation of all columns in one table, and their extremes.
-
-        Without Python in plans a grouping by a constant, since a GPU engine streams `std` in a group_by (Welford's
-        algorithm) but holds all rows at once for it in a select. The CPU does the opposite.
-        """
+        """Mean and deviation of all columns in one table, and their extremes."""
         values = {column.name: number(wiring, column) for column in columns}
         aggregations = [
             item
@@ -73,11 +69,7 @@ class Normalize(Elementwise[Moments]):
                 x.count().alias(f"count@{name}"),
             )
         ]
-        if wiring.collect is None:
-            return Statistics(extremes(values), {"moments": frame.select(aggregations)})
-        key = "group@"
-        table = frame.with_columns(pl.lit(0, pl.Int32).alias(key)).group_by(key).agg(aggregations)
-        return Statistics(extremes(values), {"moments": table})
+        return Statistics(extremes(values), {"moments": moments(frame, aggregations, wiring)})
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Moments:
         """Read the table; columns whose extremes are equal are constant, whatever rounding left in `std`."""
@@ -205,6 +197,18 @@ class NormalizeMinMax(Elementwise[Extremes]):
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.NormalizeMinMax`."""
         return nvtabular_ops().NormalizeMinMax()
+
+
+def moments(frame: pl.LazyFrame, aggregations: Sequence[pl.Expr], wiring: Wiring) -> pl.LazyFrame:
+    """One row of means and deviations, in a plan that streams.
+
+    Without Python in plans a grouping by a constant, since a GPU engine streams `std` in a group_by (Welford's
+    algorithm) but holds all rows at once for it in a select. The CPU does the opposite.
+    """
+    if wiring.collect is None:
+        return frame.select(aggregations)
+    key = "group@"
+    return frame.with_columns(pl.lit(0, pl.Int32).alias(key)).group_by(key).agg(aggregations)
 
 
 def extremes(values: dict[str, pl.Expr]) -> dict[str, pl.Expr]:

@@ -9,11 +9,10 @@ from typing import Any
 import polars as pl
 
 from core.schema import Column
-from etl.lists import pass_on
-from etl.onnx import GraphBuilder, Value
-from etl.ops.base import Collected, Operator, State, Statistics, Wiring
+from etl.ops.base import Collected, State, Statistics, Wiring
 from etl.ops.declare import require_lists
 from etl.ops.nvt import nvtabular_ops
+from etl.ops.unchanged import Unchanged
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Lengths(State):
         return asdict(self)
 
 
-class ValueCount(Operator[Lengths]):
+class ValueCount(Unchanged[Lengths]):
     """Find the smallest and the largest number of elements; the lists stay as they are.
 
     They become the property `value_count` of the column. A null list counts as an empty one.
@@ -71,16 +70,6 @@ class ValueCount(Operator[Lengths]):
         """The smaller and the larger one."""
         least = {name: min(one, new.least.get(name, one)) for name, one in old.least.items()}
         return Lengths(least, {name: max(one, new.most.get(name, one)) for name, one in old.most.items()})
-
-    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Lengths) -> pl.LazyFrame:
-        """Pass the lists on."""
-        return pass_on(frame, columns, {column.name: column.name for column in columns}, wiring)
-
-    def onnx(
-        self, graph: GraphBuilder, inputs: Mapping[str, Value], columns: Sequence[Column], state: Lengths
-    ) -> dict[str, Value]:
-        """Pass the lists on."""
-        return {column.name: inputs[column.name] for column in columns}
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.ValueCount`."""

@@ -18,6 +18,7 @@ from etl.features import FeatureSpec
 from etl.leaks import LeakSpec
 from etl.leaks_planned import plan_findings, require_own_targets_unread
 from etl.ops import LogOp, Operator
+from etl.ops.unchanged import Unchanged
 from etl.sources import Roles
 from etl.spec import EtlSpec
 from etl.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
@@ -179,7 +180,7 @@ def test_settings() -> None:
         LeakSpec(alone=0.2)
 
 
-class Rate(Operator[Any]):
+class Rate(Unchanged[Any]):
     """Stands for an operator that reads the target."""
 
     kind: ClassVar[str] = "rate"

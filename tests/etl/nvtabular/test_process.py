@@ -29,6 +29,7 @@ from etl.ops import (
     LogOp,
     Normalize,
     Rename,
+    TimeFeatures,
 )
 
 # Answers like the worker: hello, then what its argument says for each request.
@@ -134,7 +135,8 @@ def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("node", "words"),
     [
-        (["x", "y"] >> Formula("x + y", "z"), "no operator for formulas"),
+        (["x", "y"] >> Formula("x + y", "z"), "no operator expression"),
+        (["i"] >> TimeFeatures(unit="s"), "no operator time_features"),
         (["x"] >> LambdaOp(lambda x: x + 1), "Python"),
         ((["x"] >> Clip(min=0)) + ["y"], "no operator is applied"),
         (

@@ -260,6 +260,17 @@ class TestFilterFunction(
 class TestDropna(OperatorContract, operator=Dropna(), takes=("int", "float", "text")): ...
 
 
+class TestFilterLists(OperatorContract, operator=Filter("int != 5"), takes=LISTS, frames=LIST_FRAMES): ...
+
+
+class TestDropnaLists(OperatorContract, operator=Dropna(), takes=("floats", "texts"), frames=LIST_FRAMES): ...
+
+
+class TestDropLowCardinalityLists(
+    OperatorContract, operator=DropLowCardinality(), takes=(*LISTS, "int"), frames=LIST_FRAMES
+): ...
+
+
 class TestGroupby(
     OperatorContract,
     operator=Groupby(
