@@ -9,21 +9,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from core.schema import Column
-from core.spec import custom_error, fault_at
+from core.spec import custom_error
 from etl.ops.amounts import MOST_IDS, Buckets, Limit, amount, require_known
 from etl.ops.base import Operator
 from etl.ops.category_given import GivenValues, normal_vocabs, vocabulary_files
 from etl.ops.category_ids import OOV
 from etl.ops.category_tables import Table, tables_of
+from etl.ops.foreign import STATISTICS, refuse
 from etl.ops.vocabularies import Vocabularies
 
 _MEANINGLESS = {
-    "out_path": "vocabularies are part of the fitted workflow",
-    "cat_cache": "vocabularies are held in memory once",
-    "on_host": "the engine decides where a plan runs",
-    "split_out": "one vocabulary is one table",
-    "split_every": "one grouping counts all values",
-    "tree_width": "one grouping counts all values",
+    **STATISTICS,
     "cardinality_memory_limit": "the engine bounds its own memory",
     "search_sorted": "values are looked up by their hash",
     "start_index": "id 0 is always padding",
@@ -36,13 +32,6 @@ def _integer_type(value: Any) -> Any:
     """The name of an integer type; takes numpy's types too."""
     name = getattr(value, "__name__", None) or getattr(value, "name", None)
     return name if isinstance(name, str) else value
-
-
-def refuse_meaningless(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of NVTabular that have no meaning here, with the reason."""
-    for name, why in _MEANINGLESS.items():
-        if name in settings:
-            raise fault_at((name,), f"there is no such setting here: {why}; leave it out")
 
 
 IntegerType = Annotated[
@@ -69,7 +58,7 @@ class CategorifySettings(Operator[Vocabularies]):
     def _known_settings(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        refuse_meaningless(value)
+        refuse(value, _MEANINGLESS)
         return {**value, "vocabs": normal_vocabs(value.get("vocabs"), value.get("name_sep", "_"))}
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from etl.onnx import GraphBuilder, Value, is_null, where
 from etl.ops.base import Collected, Operator, Wiring
 from etl.ops.declare import continuous
 from etl.ops.foreign import DEVICE, refuse
-from etl.ops.given import GivenTable
+from etl.ops.given import Given, GivenTable
 from etl.ops.keyed import Groups, Key
 from etl.ops.nvt import nvtabular_ops
 from etl.ops.similarities import Features, features, product_node, products, require_same_ids
@@ -122,7 +122,7 @@ class ColumnSimilarity(Operator[Features]):
         return nvtabular_ops().ColumnSimilarity(left, right, metric=self.metric, on_device=False)
 
     @property
-    def _right(self) -> Any:
+    def _right(self) -> Given:
         return self.left_features if self.right_features is None else self.right_features
 
     def _pairs(self, columns: Sequence[Column]) -> list[Key]:

@@ -20,7 +20,7 @@ STATISTICS: Mapping[str, str] = {
     "split_every": _ENGINE,
     "tree_width": _ENGINE,
 }
-"""Of operators that learn from groups: setting -> why it is refused."""
+"""Of operators that count or learn from groups: setting -> why it is refused."""
 DEVICE: Mapping[str, str] = {"on_device": "the engine decides where it is computed"}
 
 

@@ -75,7 +75,7 @@ class Given:
         """A table of row, column and (optionally) value as a sparse matrix of SciPy."""
         rows, columns, *values = self.table.drop_nulls().get_columns()
         data = values[0].to_numpy() if values else [1.0] * len(rows)
-        shape = (int(self.table.to_series(0).max()) + 1, int(columns.max()) + 1)  # type: ignore[arg-type]
+        shape = self.table.select(pl.nth(0, 1).max().cast(pl.Int64) + 1).row(0)
         coo = import_module("scipy.sparse").coo_matrix
         return coo((data, (rows.to_numpy(), columns.to_numpy())), shape=shape)
 

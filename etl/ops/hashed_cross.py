@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from core.errors import UserError
 from core.schema import Column, DType
 from core.suggest import did_you_mean
 from etl.hashing import add_cross, cross_node
 from etl.onnx import GraphBuilder, Value
+from etl.ops.amounts import Buckets
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import categorical, require_keys
 from etl.ops.keyed import Groups, Key
@@ -26,9 +27,6 @@ def _named(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {_BETWEEN.join(cross) if isinstance(cross, tuple) else cross: size for cross, size in value.items()}
-
-
-Buckets = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class HashedCross(Operator[State]):
@@ -54,7 +52,7 @@ class HashedCross(Operator[State]):
     kind = "hashed_cross"
     columnwise = False
 
-    num_buckets: Annotated[Buckets | dict[str, Buckets], BeforeValidator(_named)]
+    num_buckets: Annotated[Buckets, BeforeValidator(_named)]
     groups: Groups = ()
 
     def grouped(self, groups: Groups) -> HashedCross:

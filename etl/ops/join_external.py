@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import polars as pl
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from core.errors import UserError
 from core.schema import Column, Tag
@@ -20,7 +20,7 @@ from etl.ops.declare import IDS
 from etl.ops.external import NULLS, ExternalTable, canonical_column, prepared
 from etl.ops.foreign import refuse
 from etl.ops.given import Given, GivenTable
-from etl.ops.keyed import Key, add_found, listed, row_node, take_node
+from etl.ops.keyed import Key, Names, add_found, row_node, take_node
 from etl.ops.nvt import nvtabular_ops
 
 _REFUSED = {
@@ -28,9 +28,6 @@ _REFUSED = {
     "cache": "the table is kept in the saved workflow",
 }
 _FOUND = "found@"
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
 
 
 class JoinExternal(Operator[ExternalTable]):

@@ -10,12 +10,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, Self
 
 import numpy as np
 import polars as pl
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from core.errors import UserError
 from core.schema import Column, DType
@@ -23,8 +22,7 @@ from core.spec import custom_error
 from etl.onnx import INT_NULL, GraphBuilder, Value
 from etl.ops.base import Collected, State, Wiring
 from etl.ops.key_rows import RowNumbers
-from etl.ops.keys import integral, key_dtype, key_expression, key_node
-from etl.types import POLARS
+from etl.ops.keys import integral, key_expression, key_node
 
 Groups = tuple[tuple[str, ...], ...]
 KEY = "key@"
@@ -40,7 +38,7 @@ def listed(value: object) -> object:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
 """A setting: one column or several."""
 
 
@@ -78,11 +76,6 @@ class Key:
         """The key of each row, under the names of a table's key columns."""
         found = [key_expression(pl.col(wiring.inputs[column.name]), column) for column in self.columns]
         return [x.alias(place) for x, place in zip(found, self.places, strict=True)]
-
-    @cached_property
-    def types(self) -> dict[str, pl.DataType]:
-        """Types of a table's key columns."""
-        return {place: POLARS[key_dtype(one)] for place, one in zip(self.places, self.columns, strict=True)}
 
 
 def places(count: int) -> list[str]:

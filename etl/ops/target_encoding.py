@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -71,7 +71,7 @@ class TargetEncoding(Operator[KeyedTables]):
     kind = "target_encoding"
     state_type = KeyedTables
 
-    target: Annotated[Names, Field(min_length=1)] = (TARGET,)
+    target: Names = (TARGET,)
     target_mean: float | dict[str, float] | None = None
     kfold: int = Field(default=3, ge=1, le=100)
     fold_seed: int | None = Field(default=42, ge=0)

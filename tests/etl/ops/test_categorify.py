@@ -73,7 +73,7 @@ class TestByColumn:
         ["out_path", "cat_cache", "on_host", "tree_width", "split_out", "split_every", "cardinality_memory_limit"],
     )
     def test_what_only_nvtabular_has_is_refused_with_the_reason(self, name):
-        with pytest.raises(ValidationError, match="no such setting here: .*leave it out") as caught:
+        with pytest.raises(ValidationError, match=f"{name} has no meaning here: .*leave it out") as caught:
             Categorify(**{name: 1})
         assert caught.value.errors()[0]["loc"] == (name,)
 

@@ -187,4 +187,4 @@ class TestGroupby:
 
 
 def test_nvtabulars_own_type_for_lists():
-    assert Groupby("a", aggs={"b": list}) == Groupby("a", aggs={"b": ["list"]})  # type: ignore[dict-item]
+    assert Groupby("a", aggs={"b": list}) == Groupby("a", aggs={"b": ["list"]})  # type: ignore[dict-item]  # the type, as NVTabular takes it
