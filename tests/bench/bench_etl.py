@@ -6,8 +6,8 @@
 
 NVTabular runs in the environment that `make test-nvtabular` builds, or in GYRFALCON_NVTABULAR_PYTHON; without one its
 parts are skipped. Every side runs in a process of its own. Seconds are those of fit, transform and writing Parquet,
-medians of the repeats (what takes minutes runs once: NVTabular's larger rows, what has a limit); imports are left out on
-all sides, and so is saving the workflow.
+medians of the repeats (what takes minutes runs once: NVTabular's larger rows, what has a limit). Imports are left out
+on all sides, and so is saving the workflow.
 """
 
 from __future__ import annotations
