@@ -225,10 +225,7 @@ def needed(references: Iterable[str], steps: Sequence[Step]) -> tuple[list[Step]
             narrow = step.narrowed(wanted)
             chosen.append(narrow)
             wanted.update(narrow.planned.reads.values())
-    # Rows are dropped as late as can be, so that a window before it sees them all.
-    scopes = scopes_of([step.planned for step in steps])
-    in_order = chosen[::-1]
-    return sorted(in_order, key=lambda step: len(scopes[step.number])), wanted
+    return chosen[::-1], wanted
 
 
 def scopes_of(steps: Iterable[PlannedStep]) -> dict[int, tuple[int, ...]]:

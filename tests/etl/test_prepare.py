@@ -125,6 +125,18 @@ def test_the_manifest_names_every_file_by_its_hash(desk: Desk) -> None:
     assert not list(dataset.path.glob(".tmp-*"))
 
 
+def test_what_drops_rows_or_knows_the_target_is_no_feature_of_an_entity(desk: Desk) -> None:
+    desk.spec["features"] = [
+        {"columns": ["user_id"], "ops": ["categorify"]},
+        {"columns": ["user_id"], "ops": [{"target_encoding": {}}]},
+        {"columns": ["age"], "ops": ["dropna", "normalize"]},
+    ]
+    dataset = desk.prepare()
+    features = pl.read_parquet(dataset.features_file("user"))
+    assert features.columns == ["user_id"]
+    assert features.height == pl.read_parquet(dataset.entity_file("users")).height
+
+
 def test_data_without_roles_have_no_entities(flat: Desk) -> None:
     dataset = flat.prepare()
     assert not dataset.has_entities

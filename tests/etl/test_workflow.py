@@ -19,6 +19,7 @@ from etl.ops import (
     Filter,
     Formula,
     HashBucket,
+    History,
     LambdaOp,
     LogOp,
     Normalize,
@@ -187,6 +188,27 @@ class TestTransform:
         fitted = Workflow(["city"] >> Categorify()).fit(FRAME)
         as_categories = FRAME.with_columns(pl.col("city").cast(pl.Categorical))
         assert fitted.transform(as_categories).collect()["city"].to_list() == [3, 4, 3, 1]
+
+
+class TestDroppedRows:
+    LOG = pl.DataFrame({"user": [1, 1, 1], "at": [10, 20, 30], "price": [2.0, 50.0, 4.0]})
+    KEPT = ["price"] >> Filter("price < 9")
+
+    def test_a_window_that_stands_beside_a_filter_sees_every_row(self):
+        seen = ["user"] >> History("count", time="at", unit="s")
+        for node in (self.KEPT + seen, seen + self.KEPT):
+            made = Workflow(node).fit(self.LOG).transform(self.LOG).collect()
+            assert made["user_history_count"].to_list() == [0.0, 2.0]
+
+    def test_what_is_learned_behind_a_filter_and_what_beside_it(self):
+        behind = self.KEPT >> Normalize() >> Rename(name="behind")
+        beside = ["price"] >> Normalize() >> Rename(name="beside")
+        fitted = Workflow(behind + beside).fit(self.LOG)
+        made = fitted.transform(pl.DataFrame({"price": [3.0, 56.0 / 3]})).collect()
+        assert made.height == 1
+        assert made["behind"][0] == 0.0
+        later = fitted.transform(pl.DataFrame({"price": [56.0 / 3]}), columns=["beside"]).collect()
+        assert later["beside"][0] == pytest.approx(0.0, abs=1e-6)
 
 
 class TestRefusals:
