@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
 import polars as pl
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from core.errors import UserError
 from core.schema import Column, DType
 from core.suggest import did_you_mean
 from etl.ops.base import Operator, Rows, Serving, State, Wiring
 from etl.ops.declare import continuous, require_numbers
+from etl.ops.keyed import AnyNames, Names
 from etl.ops.nvt import nvtabular_ops
 from etl.types import FLOATS, POLARS
 
@@ -24,7 +25,7 @@ _FEW = frozenset({"std", "var"})
 
 
 def _listed(value: Any) -> Any:
-    """One name as a list; the type `list` as its name, as NVTabular takes it."""
+    """One aggregation as a list; the type `list` as its name, as NVTabular takes it."""
     if isinstance(value, str) or value is list:
         value = (value,)
     return tuple("list" if one is list else one for one in value) if isinstance(value, list | tuple) else value
@@ -34,7 +35,6 @@ def _by_column(value: Any) -> Any:
     return {name: _listed(one) for name, one in value.items()} if isinstance(value, Mapping) else _listed(value)
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Aggregations = tuple[Aggregation, ...]
 
 
@@ -68,8 +68,8 @@ class Groupby(Operator[State]):
     rows = Rows.REGROUPED
     serving = Serving.NEVER
 
-    groupby_cols: Names = Field(min_length=1)
-    sort_cols: Names = ()
+    groupby_cols: Names
+    sort_cols: AnyNames = ()
     aggs: Annotated[dict[str, Aggregations] | Aggregations, BeforeValidator(_by_column)] = ("list",)
     name_sep: str = "_"
     ascending: bool = True

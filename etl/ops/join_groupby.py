@@ -18,6 +18,7 @@ from etl.ops.declare import continuous, require_numbers
 from etl.ops.foreign import STATISTICS, refuse
 from etl.ops.group_stats import AGGREGATE, COUNT, gathered, learned, merged, needs_sums, shown, summed
 from etl.ops.keyed import (
+    AnyNames,
     Groups,
     Key,
     KeyedTables,
@@ -35,10 +36,6 @@ from etl.ops.nvt import nvtabular_ops
 from etl.ops.sums import require_summable, sum_scalars
 
 Stat = Literal["count", "sum", "mean", "std", "var", "min", "max"]
-
-
-def _none_or_listed(value: object) -> object:
-    return () if value is None else listed(value)
 
 
 class JoinGroupby(Operator[KeyedTables]):
@@ -67,7 +64,7 @@ class JoinGroupby(Operator[KeyedTables]):
     kind = "join_groupby"
     state_type = KeyedTables
 
-    cont_cols: Annotated[tuple[str, ...], BeforeValidator(_none_or_listed)] = ()
+    cont_cols: AnyNames = ()
     stats: Annotated[tuple[Stat, ...], BeforeValidator(listed), Field(min_length=1)] = ("count",)
     name_sep: str = "_"
     groups: Groups = ()

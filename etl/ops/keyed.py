@@ -40,6 +40,8 @@ def listed(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
 """A setting: one column or several."""
+AnyNames = Annotated[tuple[str, ...], BeforeValidator(lambda value: () if value is None else listed(value))]
+"""A setting: any number of columns; None: no column."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from core.spec import custom_error
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import continuous
+from etl.ops.keyed import AnyNames
 from etl.ops.metadata import Tags, described
 from etl.types import POLARS, canonical_dtype, dtype_of
 
@@ -37,10 +38,6 @@ def _dtype(value: Any) -> Any:
         if name in names:
             return dtype
     raise custom_error("dtype", f"must be an integer, float or string type, got {name}")
-
-
-def _listed(value: Any) -> Any:
-    return () if value is None else (value,) if isinstance(value, str) else value
 
 
 class LambdaOp(Operator[State]):
@@ -72,7 +69,7 @@ class LambdaOp(Operator[State]):
     kind: ClassVar[str] = "lambda"
 
     f: Callable[..., pl.Expr]
-    dependency: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    dependency: AnyNames = ()
     label: str | None = None
     dtype: Annotated[DType | None, BeforeValidator(_dtype)] = None
     tags: Tags = ()

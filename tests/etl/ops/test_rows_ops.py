@@ -188,3 +188,4 @@ class TestGroupby:
 
 def test_nvtabulars_own_type_for_lists():
     assert Groupby("a", aggs={"b": list}) == Groupby("a", aggs={"b": ["list"]})  # type: ignore[dict-item]  # the type, as NVTabular takes it
+    assert Groupby("a", sort_cols=None) == Groupby(["a"])  # type: ignore[arg-type]  # its default there
