@@ -44,6 +44,12 @@ def test_history_of_users_and_items_is_known_and_can_be_replaced(run: Path) -> N
     known = recommender.recommend(user, k=5)
     fresh = recommender.recommend(user, {"user_id_history_rate": 0.01, "genre_lag_1": "Comedy", "timestamp": 0}, k=5)
     assert [item.score for item in known.items] != [item.score for item in fresh.items]
+    values = bundle.table("users.parquet").row(0, named=True)
+    own = {name: values[name] for name in bundle.manifest["given"] if name in values}
+    assert own["user_id_history_count"] > 0
+    told, untold = (recommender.recommend(user, given, k=5) for given in (own, dict.fromkeys(own)))
+    assert [item.score for item in told.items] == [item.score for item in known.items]
+    assert [item.score for item in untold.items] != [item.score for item in known.items]
     assert all("history" not in name for item in known.items for name in item.columns)
 
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from core.dataset import TIME
 from core.errors import UserError
-from core.schema import Column, DType
+from core.schema import DType
 from core.spec import custom_error
 from etl.ops.base import Collected, State, Wiring
 
@@ -113,7 +113,8 @@ def learn_range(collected: Collected, times: Sequence[str], unit: Unit | None, k
     """Earliest and latest times.
 
     Raises:
-        UserError: No unit was given, and the numbers are none of microseconds; or there is no time at all.
+        UserError: The numbers are not of the unit that was given, or none of microseconds where none was; or there is
+            no time at all.
     """
     low, high = ({name: collected.scalars[f"{end}@{name}"] for name in times} for end in ("low", "high"))
     for name in times:
@@ -149,8 +150,9 @@ def _require_time(name: str, low: int, high: int, unit: Unit | None, kind: str) 
             where=f"column {name}",
             cure=f"say what they count: `unit: {likely}`, it seems (`unit: us` if they are right)",
         )
-
-
-def column_of(columns: Sequence[Column], name: str) -> Column:
-    """One of the columns, by name."""
-    return next(column for column in columns if column.name == name)
+    if unit not in {None, "us"} and largest >= _LATE * TICKS[unit] // TICKS["us"]:
+        raise UserError(
+            f"{kind} takes these as `unit: {unit}`, and read so they lie beyond the year 9999 ({low} to {high})",
+            where=f"column {name}",
+            cure="leave `unit` out for dates and times, which are microseconds; for whole numbers say what they count",
+        )

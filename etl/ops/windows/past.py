@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self
@@ -90,9 +91,9 @@ class OverPast(Windowed[Past]):
         """The keys among the columns."""
         return keys_of(columns, self.groups)
 
+    @abc.abstractmethod
     def names(self, key: Key) -> list[str]:
         """The outputs of a key."""
-        raise NotImplementedError
 
     def labels(self) -> list[str]:
         """Each statistic, of each column."""

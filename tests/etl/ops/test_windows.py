@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from core.dataset import TARGET, TIME
 from core.errors import UserError
 from etl.fitted import Fitted
-from etl.ops import DifferenceLag, History, Lag, Normalize, Rolling, Sessionize
+from etl.ops import DifferenceLag, History, Lag, Normalize, Rolling, Sessionize, TimeFeatures
 from etl.ops.windows.clock import seconds
 from etl.workflow import Workflow
 
@@ -276,6 +276,17 @@ def test_numbers_that_are_no_microseconds_are_told(times: list[int], cure: str) 
     assert caught.value.cure
     assert cure in caught.value.cure
     Workflow(["user"] >> History(time="at", unit="us")).fit(frame)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms"])
+def test_a_unit_beside_dates_and_times_is_refused(unit: Any) -> None:
+    frame = pl.DataFrame({"user": [1, 1], "at": [_at("00:00"), _at("00:30")]})
+    for node in (["user"] >> History(time="at", unit=unit), ["at"] >> TimeFeatures(unit=unit)):
+        with pytest.raises(UserError, match=f"`unit: {unit}`, and read so they lie beyond the year 9999") as caught:
+            Workflow(node).fit(frame)
+        assert "leave `unit` out" in str(caught.value.cure)
+    last = frame.select("user", at=pl.Series([0, 253_402_300_799 * {"s": 1, "ms": 1000}[unit]]))
+    Workflow(["user"] >> History(time="at", unit=unit)).fit(last)
 
 
 def test_times_that_are_none_are_refused() -> None:
