@@ -448,7 +448,7 @@ class TestTimeFeatures(
 
 class TestTimeFeaturesCyclic(
     OperatorContract,
-    operator=TimeFeatures("recency", ["hour", "weekday", "day_of_year"], "2026-01-01T12:30", -3.5, "s"),
+    operator=TimeFeatures("recency", ["hour", "weekday", "day_of_year"], "2026-01-01T12:30", -3.5, "ns"),
     takes=("int", "small"),
 ): ...
 
