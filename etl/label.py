@@ -65,6 +65,7 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     Raises:
         UserError: The data don't fit the settings, or either is at fault.
     """
+    # What is told here is told again by the guard, for the manifest; refused, it is before a row is read.
     settled(spec.leaks, list(plan_findings(spec.features, spec.split, sources.roles, spec.target.column)))
     # An operator may read what another one makes, which only the types of the data tell apart.
     made = from_spec(spec.features).dependencies

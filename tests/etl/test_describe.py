@@ -53,6 +53,7 @@ def test_look_and_profile_of_known_columns() -> None:
     assert told["s"]["top_counts"] == [2, 2, 1]
     assert (told["s"]["unseen_test"], told["s"]["unseen_valid"]) == (0.25, None)
     assert told["day"]["low"].startswith("2024-01-01")
+    assert told["day"]["top_values"] == sorted(told["day"]["top_values"]), "all of them ties"
     assert (told["s"]["top_train"], told["s"]["top_test"]) == ([2, 1, 0], [0, 1, 1])
     assert (told["x"]["nulls_train"], told["x"]["nulls_valid"], told["x"]["nulls_test"]) == (0.0, None, 0.333333333)
     assert told["x"]["histogram_train"][-1] == 0

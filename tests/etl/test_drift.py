@@ -53,6 +53,16 @@ def test_a_shift_of_a_number() -> None:
     assert told.ks == pytest.approx(0.383, abs=0.01)
 
 
+@pytest.mark.parametrize(("nulls", "large"), [(440, False), (520, True)])
+def test_more_nulls_than_before(nulls: int, *, large: bool) -> None:
+    """PSI alone says nothing of 40 and 52 percent."""
+    train, later = (pl.Series([None] * gone + [1] * (1000 - gone)) for gone in (400, nulls))
+    told = found(train, later)
+    assert told.psi < 0.1
+    assert told.nulls == pytest.approx(nulls / 1000 - 0.4)
+    assert told.large is large
+
+
 def test_other_weights_of_the_same_values() -> None:
     told = found(letters(5000, (8, 4, 2, 1, 1, 1)), letters(5000, (1, 1, 1, 2, 4, 8), seed=1))
     assert told.large

@@ -117,19 +117,23 @@ def test_a_time_as_a_feature_tells_the_split(flat: Desk) -> None:
     assert ("day", "split") in kinds
 
 
-def test_a_feature_of_the_targets_of_its_own_rows(flat: Desk) -> None:
-    """A number that moves with the answer on training rows and hardly elsewhere."""
+@pytest.mark.parametrize("way", [1.5, -1.5])
+def test_a_feature_of_the_targets_of_its_own_rows(flat: Desk, way: float) -> None:
+    """A number that moves with the answer, or against it, on training rows and hardly elsewhere."""
     draw = random.Random(9)
     known = [n < ROWS * 0.6 or draw.random() < 0.2 for n in range(ROWS)]
-    rate = [draw.gauss(1.5 * (sale(n) if told else draw.random() < 0.3), 1) for n, told in enumerate(known)]
+    rate = [draw.gauss(way * (sale(n) if told else draw.random() < 0.3), 1) for n, told in enumerate(known)]
     plant(flat, {"rate": ["normalize"]}, rate=rate)
     assert warnings(flat)["rate"] == "gap"
 
 
-def test_copies_of_training_rows(flat: Desk) -> None:
+@pytest.mark.parametrize("nulls", [False, True])
+def test_copies_of_training_rows(flat: Desk, *, nulls: bool) -> None:
     """The last 600 rows are the first 600 once more."""
     plant(flat, {})
-    frame = pl.concat([table().head(2400), table().head(600)])
+    sales = table(note=[None if nulls and n % 2000 else n for n in range(ROWS)])
+    flat.spec["features"].append({"columns": ["note"], "ops": ["fill_missing"]})
+    frame = pl.concat([sales.head(2400), sales.head(600)])
     flat.sources = {"interactions": {"path": flat.write("twice.parquet", frame)}}
     flat.spec["split"] = {"by": "random", "valid": 0, "test": 0.2}
     (found,) = [one for one in flat.prepare().manifest()["warnings"] if one["kind"] == "duplicates"]
@@ -146,6 +150,13 @@ def test_refused_by_name_and_nothing_is_written(flat: Desk) -> None:
         flat.prepare()
     assert "etl.leaks.ignore" in str(caught.value)
     assert not (flat.path / "out1" / "manifest.json").exists()
+
+
+def test_what_the_settings_tell_is_refused_before_a_row_is_read(flat: Desk) -> None:
+    flat.spec |= {"leaks": "refuse", "split": {"by": "random"}}
+    flat.sources = {"interactions": {"path": "nowhere.parquet"}, "roles": {"time": "t"}}
+    with pytest.raises(UserError, match="the split is random though"):
+        flat.prepare()
 
 
 def test_refused_on_the_command_line_and_the_data_set_before_stays(flat: Desk) -> None:

@@ -88,6 +88,33 @@ def held_out(raw: pl.DataFrame, dataset: Dataset) -> list[int]:
     return raw.filter(seen["key_id_price_mean"].is_null())["id"].to_list()
 
 
+def test_beside_windows_too_everything_is_learned_from_the_training_rows_alone(tmp_path: Path) -> None:
+    """A window looks at the rows of every split, so all of them are in the frame that is fitted on."""
+    made = Desk(tmp_path)
+    late = [n >= 480 for n in range(ROWS)]
+    log = pl.DataFrame({"t": range(ROWS), "key": ["late" if one else "early" for one in late]})
+    log = log.with_columns(
+        x=pl.Series([1000 if one else n % 2 for n, one in enumerate(late)]), click=pl.col("t") // 3 % 2
+    )
+    made.sources = {"interactions": {"path": made.write("log.parquet", log)}, "roles": {"time": "t"}}
+    made.spec = {
+        "engine": "cpu",
+        "target": {"column": "click"},
+        "split": {"by": "time", "valid": 0, "test": 0.2},
+        "features": [
+            {"columns": ["key"], "ops": [{"history": {"stats": "count", "unit": "s"}}]},
+            {"columns": ["key"], "ops": ["categorify"]},
+            {"columns": ["x"], "ops": ["normalize"]},
+        ],
+    }
+    dataset = made.prepare()
+    train, test = rows(dataset, "train"), rows(dataset, "test")
+    assert sorted(set(train["x"])) == pytest.approx([-1, 1], rel=0.01)
+    assert set(test["key"]) == {2}, "only rows to come hold it, so it is unknown"
+    assert test["key_history_count"].to_list() == list(range(120))
+    assert [one.rows for one in Fitted.load(dataset.workflow_dir).seen] == [480]
+
+
 def test_a_joined_file_is_part_of_the_workflow(keyed: Desk) -> None:
     dataset = keyed.prepare()
     (keyed.path / "levels.csv").unlink()

@@ -331,6 +331,12 @@ class TestSameFeatures:
         assert told in str(caught.value)
         assert caught.value.cure
 
+    def test_another_order_of_the_outputs_is_named(self):
+        rows = pl.DataFrame({"a": [1.0, 2.0], "b": [3.0, 5.0]})
+        fitted = Workflow(["a", "b"] >> Normalize()).fit(rows)
+        with pytest.raises(UserError, match="its outputs stand in another order"):
+            Workflow(["b", "a"] >> Normalize()).update(fitted, rows)
+
     def test_a_table_that_is_given_anew_counts(self, tmp_path):
         rows, path = pl.DataFrame({"item": ["a", "b"]}), tmp_path / "items.csv"
 

@@ -175,6 +175,7 @@ BROKEN = {
     "too many fields": ("a,b,click\n1,x,0\n2,y,1,9\n3,z,0\n", ":3: this line has 4 fields"),
     "too few fields": ("a,b,click\n1,x,0\n2\n3,z,0\n", ":3: this line has 1 fields"),
     "cut in the last line": ("a,b,click\n1,x,0\n2,y,1\n3,z", ":4: this line has 2 fields"),
+    "below a value of two lines": ('a,b,click\n1,"x\ny",0\n2,y,1,9\n3,z,0\n', ":4: this line has 4 fields"),
     "open quote": ('a,b,click\n1,x,0\n2,"y,1\n3,z,0\n', ":3: this line"),
 }
 

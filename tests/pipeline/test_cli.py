@@ -155,7 +155,7 @@ app(["etl", {str(ROOT / "configs" / "smoke.yaml")!r}, "--runs-dir", {str(tmp_pat
 
 def test_engine_is_short_for_a_setting(tmp_path: Path) -> None:
     words = ("etl", ROOT / "configs" / "smoke.yaml", "--runs-dir", tmp_path)
-    outcome = in_process(*words, "--engine", "gpu")
+    outcome = in_process(*words, "--engine", "gpu", "--set", "etl.engine=cpu")
     assert outcome.code == 2
     assert "--engine" not in outcome.err
     assert "etl.engine" in outcome.err

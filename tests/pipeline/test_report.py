@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import pytest
 
 from core.errors import UserError
 from core.files import write_json
-from pipeline.report import write_report
+from core.schema import Column, DType, Schema, Tag
+from pipeline.report import drift, stages, write_report
+from pipeline.report.files import Run
 from tests.pipeline.made_run import TITLES, StandInRecommender, metrics, write_run
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -156,6 +159,23 @@ def test_drift_is_told_and_drawn(tmp_path):
     assert "timestamp by split" not in drawn
 
 
+def test_the_drift_of_ids_is_not_drawn(tmp_path):
+    write_run(tmp_path)
+    Schema((Column("age", DType.INT32, frozenset({Tag.USER_ID})),)).write(tmp_path / "etl/raw_schema.json")
+    assert [figure.title for figure in drift.figures(Run.read(tmp_path))] == ["genre"]
+
+
+def test_rows_that_are_gone_and_what_was_learned_before_are_told(tmp_path):
+    run = Run.read(write_run(tmp_path))
+    rules = [{"rule": "filter", "before": 1000, "after": 940}, {"rule": "k_core", "before": 940, "after": 900}]
+    earlier = {"earlier": "a1", "seen": [{"rows": 6}, {"rows": 4}], "ids": {"city": [5, 6], "day": [3, 3]}}
+    etl = replace(run.records["etl"], figures={"dropped": rules, "aside": 7, "learned": earlier})
+    told = {one.label: (one.value, one.note) for one in stages.facts(replace(run, records={"etl": etl}))}
+    assert told["Rows dropped"] == ("100 of 1,000", "filter 60, k_core 40")
+    assert told["Rows set aside"][0] == "7"
+    assert told["Learned from"] == ("10 rows", "4 of this run; new ids: city 1")
+
+
 def test_the_leak_guard_says_what_it_found(tmp_path):
     text = page(tmp_path)
     guard = text[text.index('<section id="leaks">') :]
@@ -168,6 +188,14 @@ def test_the_leak_guard_says_what_it_found(tmp_path):
     write_json(tmp_path / "etl/manifest.json", {})
     write_report(tmp_path, tmp_path / "report.html")
     assert 'id="leaks"' not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_the_context_that_a_ranker_needs_there_are_no_examples(tmp_path, monkeypatch):
+    def refuse(self, user, k):
+        raise UserError("the context is missing")
+
+    monkeypatch.setattr(StandInRecommender, "recommend", refuse)
+    assert 'id="examples"' not in page(tmp_path)
 
 
 def test_examples_show_what_came_true(tmp_path):
@@ -188,7 +216,6 @@ def test_what_the_example_users_have_seen_ends_with_the_test_split(tmp_path, mon
     import polars as pl
 
     from pipeline.report.examples import _people
-    from pipeline.report.files import Run
 
     path = write_run(tmp_path)
     users = pl.read_parquet(path / "etl/entities/users.parquet")
