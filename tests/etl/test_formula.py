@@ -96,6 +96,14 @@ def test_what_is_not_defined_is_null(text, value):
     assert compute(text, **columns) == value
 
 
+@pytest.mark.parametrize(("text", "value"), [("a / 49", 1.0), ("a // 49", 1.0), ("a % 49", 0.0)])
+def test_a_column_is_divided_exactly_by_a_constant(text, value):
+    frame = pl.DataFrame({"a": [49.0, 49.0, 49.0]})
+    fitted = Workflow(["a"] >> Formula(text, "made")).fit(frame)
+    assert fitted.transform(frame).collect()["made"].to_list() == [value] * 3
+    assert_same(fitted, Served(fitted), frame)
+
+
 def test_a_name_that_is_no_word():
     frame = pl.DataFrame({"net price (€)": [2.0]})
     node = ["net price (€)"] >> Formula('column("net price (€)") * 2', "double")
@@ -125,6 +133,7 @@ def test_a_name_that_is_no_word():
         ("a + 1 == 'x'", 1, "only a column can be compared with text"),
         ("a < 'x'", 1, "only be compared by ==, != and in"),
         ("'x' == 'y'", 1, "a constant must be a number, got 'x'"),
+        ("starts_with(a + 1, 'x')", 1, "only a column can be compared with text"),
         ("starts_with(a, b)", 1, "takes a column and a text in quotes"),
         ("contains(a)", 1, "takes a column and a text in quotes"),
         ("start_with(a, 'x')", 1, "did you mean starts_with?"),

@@ -102,6 +102,11 @@ class TestState:
         twice = pl.concat([FEATURES, FEATURES[:1]])
         assert made(ColumnSimilarity(twice, metric="inner"))[0] == pytest.approx(4 + 4)
 
+    def test_an_id_with_very_many_features(self):
+        count = 20_000
+        table = pl.DataFrame({"id": [1] * count, "feature": range(count)})
+        assert made(ColumnSimilarity(table, metric="inner"), pl.DataFrame({"a": [1], "b": [1]})) == [count]
+
 
 class TestRefused:
     def test_what_is_no_pair(self):

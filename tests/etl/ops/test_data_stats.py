@@ -8,9 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.schema import Column, DType
 from core.schema_pbtxt import from_text, to_text
 from etl import Fitted, Workflow
-from etl.ops import Categorify, DataStats
+from etl.ops import Categorify, DataStats, Normalize
+from etl.ops.base import Wiring
 
 ROWS = pl.DataFrame(
     {
@@ -58,6 +60,15 @@ def test_by_hand():
         "same": {"min": 5, "max": 5, "mean": 5, "std": 0, "per_nan": 0, "dtype": "float64"},
         "wide": {"min": None, "max": None, "mean": None, "std": None, "per_nan": 0, "dtype": "float64"},
     }
+
+
+@pytest.mark.parametrize("operator", [DataStats(), Normalize()])
+def test_moments_stream_where_the_plan_runs(operator):
+    columns, frame = [Column("x", DType.FLOAT64)], pl.LazyFrame({"x": [1.0, 2.0]})
+    for collect, grouped in ((None, False), (pl.collect_all, True)):
+        wiring = Wiring({"x": "x"}, {}, collect=collect)
+        plan = operator.statistics(frame, columns, wiring).tables["moments"].explain()
+        assert ("AGGREGATE" in plan) is grouped, "the CPU holds all rows for a grouping, a GPU for a select"
 
 
 def test_values_pass_and_properties_survive(tmp_path):

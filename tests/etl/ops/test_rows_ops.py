@@ -39,6 +39,9 @@ class TestFilter:
         assert apply(["at"], Filter("at < 5"))["at"].to_list() == [3, 1, 1, 2]
         assert apply(["price"], Filter("not price < 6"))["price"].to_list() == [10.0, 7.0, 20.0]
 
+    def test_a_number_that_is_not_0_holds(self):
+        assert apply(["at"], Filter("at - 1"))["at"].to_list() == [3, 2, 5]
+
     def test_nvtabulars_way_of_writing_works(self):
         assert apply(["at", "price"], Filter(f=lambda df: df["price"] >= 7)).rows() == [(1, 10.0), (2, 7.0), (5, 20.0)]
         both = Filter(lambda df: (df["at"] > 1) & df["who"].is_not_null())
@@ -67,6 +70,9 @@ class TestFilter:
     def test_lists_pass(self):
         rows = pl.DataFrame({"l": [[1], [], [2, 3]], "n": [1, 2, 3]})
         assert apply(["l"], Filter("n > 1"), rows=rows)["l"].to_list() == [[], [2, 3]]
+        odd = pl.DataFrame({"l": [[1.5, float("nan")], None, []], "n": [2, 3, 4]})
+        assert apply(["l"], Filter("n > 1"), rows=odd)["l"].to_list() == [[1.5, None], [], []]
+        assert apply(["l"], Dropna(), rows=odd)["l"].to_list() == [[1.5, None], []]
 
     def test_in_a_config(self):
         feature = TypeAdapter(FeatureSpec).validate_python({"columns": "a", "ops": [{"filter": "a > 0"}, "dropna"]})
