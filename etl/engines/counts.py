@@ -79,7 +79,8 @@ def _count_long(column: pl.LazyFrame) -> pl.DataFrame:
     little more than twice the result is held.
     """
     done: list[pl.DataFrame] = []
-    waiting: list[pl.Series] = []
+    # No rows come in no batch.
+    waiting = [pl.Series(dtype=pl.Int64)]
     for batch in column.collect_batches(maintain_order=False, engine="streaming"):
         waiting.append(batch.to_series())
         if sum(map(len, waiting)) >= LONGEST // 2:

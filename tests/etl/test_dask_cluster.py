@@ -92,6 +92,25 @@ def test_a_watch_over_healthy_workers_sees_nothing(on_cpu: None) -> None:
         assert watch.lost == ()
 
 
+def test_an_error_before_the_next_look_tells_who_was_lost() -> None:
+    class Stand:
+        workers: tuple[str, ...] = ("a", "b")
+
+        def scheduler_info(self, **_: Any) -> dict[str, Any]:
+            return {"workers": dict.fromkeys(self.workers)}
+
+    client = Stand()
+    watch = Watch(client, every=3600)
+
+    def lose() -> None:
+        client.workers = ("a",)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), watch:
+        lose()
+    assert watch.lost == ("b",)
+
+
 def test_nobody_at_the_address(on_cpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cuda, "_ANSWER", "1s")
     with pytest.raises(UserError, match=r"etl\.engine\.scheduler: no scheduler .* tcp://127\.0\.0\.1:1"):

@@ -81,6 +81,20 @@ def test_sink_leaves_an_empty_split_empty(tmp_path: Path) -> None:
     assert (tmp_path / "valid").is_dir()
 
 
+def test_a_sink_tells_how_often_it_reads_its_rows(tmp_path: Path) -> None:
+    """Rows that a plan reads twice are read twice, not held; the bar divides by it."""
+    engine, rounds, counted = CpuEngine(), set(), []
+
+    def tick(rows: pl.DataFrame) -> pl.DataFrame:
+        rounds.add(engine.rounds)
+        counted.append(rows.height)
+        return rows
+
+    rows = split_rows().map_batches(tick, streamable=True)
+    engine.sink(rows.join(rows.group_by("x").len(), on="x"), tmp_path)
+    assert (rounds, sum(counted), engine.rounds) == ({2}, 2000, 1)
+
+
 def test_collect_keeps_the_order_of_frames() -> None:
     frame = pl.LazyFrame({"a": [1, 2]})
     assert [one.item() for one in CpuEngine().collect([frame.select(pl.col("a").sum()), frame.select(pl.len())])] == [

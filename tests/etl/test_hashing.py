@@ -56,7 +56,9 @@ def test_buckets_are_even():
 def test_a_lookup_by_plan_equals_one_by_join(small, ordered):
     frame = pl.LazyFrame({"k": [7, None, 1, 99, 7], "row": range(5)})
     with patch("etl.lookup.SMALL", small):
-        made = add_ids(frame, "k", pl.Series([7, 5, 1]), "id", first=3, unknown=2, ordered=ordered).collect()
+        plan = add_ids(frame, "k", pl.Series([7, 5, 1]), "id", first=3, unknown=2, ordered=ordered)
+    assert ("JOIN" in plan.explain()) == (small == 0)
+    made = plan.collect()
     found = made if ordered else made.sort("row")
     assert found["id"].to_list() == [3, 2, 5, 2, 3]
     assert found.schema == {"k": pl.Int64, "row": pl.Int64, "id": pl.Int32}

@@ -90,10 +90,10 @@ def test_combinations_and_groups(tmp_path: Path):
 
 def test_a_directory_of_parts(tmp_path: Path):
     base = tmp_path / "unique.n.parquet"
-    for number, (values, start) in enumerate([([9, 8], 4), ([7], 6), ([5], 7)]):
+    for number, (values, start) in enumerate([([99, 98], 4), *(([90 - n], 6 + n) for n in range(10))]):
         write(base / f"part.{number}.parquet", {"n": values, "n_size": [1] * len(values)}, start)
     given = read_vocabulary(base, ["n"], [DType.INT64])
-    assert (given.first, given.table["value"].to_list()) == (4, [9, 8, 7, 5])
+    assert (given.first, given.table["value"].to_list()) == (4, [99, 98, *range(90, 80, -1)])
 
 
 def test_a_vocabulary_without_values(tmp_path: Path):
@@ -151,8 +151,9 @@ def test_a_broken_file(tmp_path: Path, table: dict, told: str):
     assert "unique.x.parquet" in str(caught.value)
 
 
-def test_numbers_that_are_not_whole(tmp_path: Path):
-    file = write(tmp_path / "unique.x.parquet", {"x": [1.0, 2.5]})
+@pytest.mark.parametrize("value", [2.5, float("inf"), 2.0**53])
+def test_numbers_that_are_not_whole(tmp_path: Path, value: float):
+    file = write(tmp_path / "unique.x.parquet", {"x": [1.0, value]})
     with pytest.raises(UserError, match="not whole"):
         read_vocabulary(file, ["x"], [DType.INT64])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from etl.lookup import add_ids
 from etl.onnx import INT_NULL
-from etl.probing import Positions
+from etl.probing import Positions, _Whole
 
 WHOLE = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9) | st.integers(0, 99).map(lambda n: n << 56)
 TEXT = st.text(max_size=3)
@@ -46,6 +47,14 @@ def test_many_values_in_pieces(dtype):
         found = Positions(values, first=5, unknown=2)(pl.concat([values, others, values]))
     own = list(range(5, 3005))
     assert found.to_list() == [*own, *[2] * 3000, *own]
+
+
+def test_the_most_frequent_value_lies_where_it_is_looked_for_first():
+    values = pl.Series(np.random.default_rng(1).integers(0, 2**62, 3000))
+    table = _Whole(values)
+    slots, first = np.unique(table._home(values), return_index=True)
+    assert len(slots) < len(values)
+    assert (table.slots[slots] == first + 1).all()
 
 
 def test_the_value_that_stands_for_null_can_be_a_value():

@@ -22,6 +22,7 @@ from etl.ops import (
     DifferenceLag,
     Dropna,
     FillMedian,
+    FillMissing,
     Filter,
     Formula,
     JoinExternal,
@@ -29,6 +30,7 @@ from etl.ops import (
     LogOp,
     Normalize,
     Rename,
+    TargetEncoding,
     TimeFeatures,
 )
 
@@ -132,6 +134,13 @@ def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
     assert len({step["out_path"] for step in steps}) == 5
 
 
+def test_a_combination_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    """NVTabular gives the parts of a combination beside it."""
+    steps, outputs = describe(Workflow([["c", "i"]] >> Categorify(encode_type="combo")).plan(SCHEMA), tmp_path)
+    assert steps[0]["inputs"] == [["", [["c", "i"]]]]
+    assert outputs == [["1", ["c_i"]]]
+
+
 @pytest.mark.parametrize(
     ("node", "words"),
     [
@@ -147,6 +156,11 @@ def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
         (["x"] >> Dropna(), "dropna can't be handed to NVTabular: it changes the rows"),
         (["x"] >> DifferenceLag("c"), "looks at earlier rows"),
         (["c"] >> Filter(lambda frame: frame["c"] == "a"), "changes the rows"),
+        (((["y"] >> FillMissing(0)) + ["c"]) >> TargetEncoding("y"), "it reads y, which another operator has changed"),
+        (
+            ((["y"] >> FillMissing(0)) + ["c"]) >> Categorify(groups=(("y", "c"),), encode_type="combo"),
+            "groups come from different operators",
+        ),
     ],
 )
 def test_what_cannot_be_described_is_named(node, words: str, tmp_path: Path) -> None:
