@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from core.dataset import TARGET
 from core.errors import UserError
-from core.schema import Column
 from etl.alone import alone, presence
-from etl.features import FeatureSpec
 from etl.leaks import LeakSpec
-from etl.leaks_planned import plan_findings, require_own_targets_unread
-from etl.ops import LogOp, Operator
-from etl.ops.unchanged import Unchanged
-from etl.sources import Roles
 from etl.spec import EtlSpec
-from etl.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
 from tests.e2e.run import in_process
 
 from .conftest import Desk
@@ -181,6 +173,14 @@ def test_what_is_to_be_ignored_is(flat: Desk, leaks: Any) -> None:
     assert warnings(flat) == {}
 
 
+def test_features_of_what_is_to_be_ignored_are_ignored_too(flat: Desk) -> None:
+    plant(flat, {"day": [{"rename": {"postfix": "_n"}}, "normalize"]}, day=[n // 100 for n in range(ROWS)])
+    for ignored, kinds in (((), {"split"}), (("day",), set())):
+        flat.spec["leaks"] = {"ignore": list(ignored)}
+        found = flat.prepare().manifest()["warnings"]
+        assert {one["kind"] for one in found} - {"drift"} == kinds
+
+
 def test_settings() -> None:
     # YAML reads a bare `off` as false.
     flat = {"target": {"column": "a"}, "features": [{"columns": ["b"], "ops": ["log"]}]}
@@ -189,71 +189,6 @@ def test_settings() -> None:
     assert LeakSpec(alone=0.9).duplicates == 0.01
     with pytest.raises(ValidationError):
         LeakSpec(alone=0.2)
-
-
-class Rate(Unchanged[Any]):
-    """Stands for an operator that reads the target."""
-
-    kind: ClassVar[str] = "rate"
-    reads: tuple[str, ...] = ()
-    learns: tuple[str, ...] = ()
-
-    @property
-    def dependencies(self) -> tuple[str, ...]:
-        return self.reads
-
-    @property
-    def fit_dependencies(self) -> tuple[str, ...]:
-        return self.learns
-
-    def outputs(self, columns: Sequence[Column], state: Any = None) -> tuple[Column, ...]:
-        return tuple(columns)
-
-
-class History(Rate):
-    """Stands for one that looks at earlier rows."""
-
-    windowed: ClassVar[bool] = True
-
-
-class OutOfFold(Rate):
-    """Stands for one that knows which rows it learned from."""
-
-    numbered: ClassVar[bool] = True
-
-
-def features(operator: Operator[Any]) -> list[FeatureSpec]:
-    return [FeatureSpec.model_construct(columns=("shop",), ops=(operator,))]
-
-
-@pytest.mark.parametrize("name", [TARGET, "sold"])
-def test_an_operator_that_reads_the_target_of_its_row(name: str) -> None:
-    with pytest.raises(UserError, match="feature shop: rate reads the target of the row itself"):
-        require_own_targets_unread(features(Rate(reads=(name,))), "sold")
-    require_own_targets_unread(features(History(reads=(name,))), "sold")
-    require_own_targets_unread(features(LogOp()), "sold")
-
-
-@pytest.mark.parametrize(
-    ("operator", "split", "kinds"),
-    [
-        (LogOp(), TimeSplit(), []),
-        (LogOp(), NoSplit(), []),
-        (LogOp(), RandomSplit(), ["split"]),
-        (History(reads=("sold",)), TimeSplit(), []),
-        (History(reads=(TARGET,)), RandomSplit(), ["split", "history"]),
-        (History(), RandomSplit(), ["split"]),
-        (Rate(learns=("sold",)), TimeSplit(), ["target"]),
-        (OutOfFold(learns=(TARGET,)), TimeSplit(), []),
-    ],
-)
-def test_what_the_settings_tell(operator: Operator[Any], split: SplitSpec, kinds: list[str]) -> None:
-    found = plan_findings(features(operator), split, Roles(time="t"), "sold")
-    assert [one.kind for one in found] == kinds
-
-
-def test_a_random_split_of_rows_without_a_time_is_fine() -> None:
-    assert list(plan_findings(features(LogOp()), RandomSplit(), Roles(), "sold")) == []
 
 
 def test_alone_says_nothing_of_few_rows_and_of_lists() -> None:
