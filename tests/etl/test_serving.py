@@ -35,13 +35,15 @@ TAGS = {"user": {Tag.USER, Tag.USER_ID}, "item": {Tag.ITEM, Tag.ITEM_ID}, "price
 def test_what_windows_make_is_given_by_the_side_that_it_belongs_to() -> None:
     node = (["user", "item"] >> History("count", **TIME)) + (["price"] >> Lag(["user"], **TIME))
     joint = [["user", "item"]] >> Rolling("count", window=15, **TIME)
-    served = for_serving(Workflow(node, joint, tags=TAGS).fit(FRAME))
+    of_both = ["price"] >> Lag(["user", "item"], 2, **TIME)
+    served = for_serving(Workflow(node, joint, of_both, tags=TAGS).fit(FRAME))
     sides = {column.name: set(column.tags & {Tag.USER, Tag.ITEM, Tag.CONTEXT}) for column in served.input_schema}
     assert sides == {
         "user_history_count": {Tag.USER},
         "item_history_count": {Tag.ITEM},
         "price_lag_1": {Tag.USER},
         "user_item_rolling_15s_count": set(),
+        "price_lag_2": {Tag.CONTEXT},
     }
     assert served.steps == ()
 

@@ -107,7 +107,7 @@ def sums_before(events: pl.LazyFrame, keys: Sequence[str], offsets: Sequence[int
         offsets: In the unit of the time.
 
     Returns:
-        ROW, TIME, and `VALUE@N` for the offset number N.
+        ROW, `VALUE@N` for the offset number N, and, where there is one offset, TIME.
     """
     last = len(offsets)
     values = [name for name in events.collect_schema().names() if name not in {ROW, TIME, *keys}]
@@ -138,5 +138,4 @@ def sums_before(events: pl.LazyFrame, keys: Sequence[str], offsets: Sequence[int
         for number in range(last)
         for name in values
     ]
-    # The mark that goes back least far stands at the time itself, less that offset.
-    return running.group_by(ROW).agg(pl.col(TIME).max() + min(offsets), *found)
+    return running.group_by(ROW).agg(found)

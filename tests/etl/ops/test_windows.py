@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,9 @@ from pydantic import ValidationError
 
 from core.dataset import TARGET, TIME
 from core.errors import UserError
+from core.schema import Tag
 from etl.fitted import Fitted
-from etl.ops import DifferenceLag, History, Lag, Normalize, Rolling, Sessionize, TimeFeatures
+from etl.ops import Categorify, DifferenceLag, History, Lag, Normalize, Rolling, Sessionize, TimeFeatures
 from etl.ops.windows.clock import seconds
 from etl.workflow import Workflow
 
@@ -208,7 +210,38 @@ def test_the_prior_is_learned_from_training_rows_alone() -> None:
     assert fitted.transform(frame).collect()["user_history_rate"].to_list() == [0.5] * 4
 
 
+def test_the_prior_is_the_mean_of_real_numbers_too() -> None:
+    frame = pl.DataFrame({"user": [1, 2, 3], "at": [1, 2, 3], "label": [0.25, 0.5, 1.5]})
+    fitted = Workflow(["user"] >> History("rate", target="label", time="at", unit="s")).fit(frame)
+    assert fitted.transform(frame).collect()["user_history_rate"].to_list() == [0.75] * 3
+
+
 # -- what stands around them
+
+
+def test_a_lag_of_ids_has_the_padding_where_there_is_no_event() -> None:
+    frame = pl.DataFrame({"user": [1, 1, 2, None], "at": [1, 2, 3, 4], "film": ["a", "b", "a", "b"]})
+    fitted = Workflow(["film"] >> Categorify() >> Lag("user", [1, 2], time="at", unit="s")).fit(frame)
+    made = fitted.transform(frame).collect()
+    ids = Workflow(["film"] >> Categorify()).fit(frame).transform(frame).collect()["film"]
+    assert made["film_lag_1"].to_list() == [0, ids[0], 0, 0]
+    assert made["film_lag_2"].to_list() == [0] * 4
+    assert ids[0] > 0
+    assert not fitted.schema["film_lag_1"].nullable
+
+
+def test_differences_of_large_whole_numbers_are_exact_and_those_of_infinite_ones_null() -> None:
+    frame = pl.DataFrame({"user": [1, 1, 1], "n": [2**60, 2**60 + 1, None], "x": [math.inf, math.inf, 1.0]})
+    made = Workflow(["n", "x"] >> DifferenceLag("user")).fit(frame).transform(frame).collect()
+    assert made["n_difference_lag_1"].to_list() == [None, 1.0, None]
+    assert made["x_difference_lag_1"].to_list() == [None, None, -math.inf]
+
+
+def test_an_update_without_any_time_keeps_the_range() -> None:
+    frame = pl.DataFrame({"user": [1, 2], "at": [3, 9]})
+    fitted = Workflow(["user"] >> History("count", time="at", unit="s")).fit(frame)
+    timeless = frame.with_columns(at=pl.lit(None, pl.Int64))
+    assert fitted.update(timeless).steps[0].state == fitted.steps[0].state
 
 
 def test_the_order_of_rows_changes_no_history() -> None:
@@ -234,6 +267,14 @@ def test_a_session_is_a_key_of_what_follows() -> None:
     node = ["user"] >> Sessionize("30m", **time) >> History("count", **time)
     made = Workflow(node).fit(frame).transform(frame).collect()
     assert made.to_dict(as_series=False) == {"user_session_history_count": [0.0, 1.0, 0.0, 0.0]}
+
+
+def test_a_session_is_the_users_but_no_user() -> None:
+    tags = {"user": {Tag.USER, Tag.USER_ID, Tag.CATEGORICAL}}
+    node = ["user"] >> Sessionize("30m", ["id", "number"], time="at", unit="s")
+    fitted = Workflow(node, tags=tags).fit(pl.DataFrame({"user": [1, 1], "at": [0, 10]}))
+    assert fitted.schema["user_session"].tags == {Tag.USER, Tag.SESSION_ID}
+    assert fitted.schema["user_session_number"].tags == {Tag.USER, Tag.CONTINUOUS}
 
 
 def test_windows_one_after_another_compute_each_window_once() -> None:
