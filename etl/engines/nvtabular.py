@@ -51,9 +51,9 @@ class NvtabularEngine(Engine):
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """Refuse: NVTabular runs operators, not Polars plans."""
         raise UserError(
-            "NVTabular can't run a Polars plan",
+            "NVTabular can't run a Polars plan, nor go on from an earlier fit",
             where="engine nvtabular",
-            cure="call the engine's `fit` and `write`, or use CpuEngine()",
+            cure="set `etl.engine: cpu`; in Python, call this engine's `fit` and `write`",
         )
 
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:

@@ -97,6 +97,12 @@ def test_an_interpreter_without_nvtabular_or_none_at_all(fake, tmp_path: Path, m
     assert interpreter() == "/usr/bin/python3"
 
 
+def test_it_cannot_go_on_from_an_earlier_fit(fake) -> None:
+    frame, workflow = pl.DataFrame({"c": ["a", "b"]}), Workflow(["c"] >> Categorify())
+    with NvtabularEngine(fake({"ok": "23.8.0"})) as engine, pytest.raises(UserError, match="earlier fit; set .*cpu"):
+        engine.update(workflow, workflow.fit(frame), frame.lazy())
+
+
 def test_the_environment_of_the_checkout_is_found(tmp_path: Path, monkeypatch) -> None:
     beside = tmp_path / ".venv-nvtabular" / "bin" / "python"
     beside.parent.mkdir(parents=True)
