@@ -9,11 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from core.dataset import Dataset
 from etl.prepare import prepare
 from etl.sources import Sources
 from etl.spec import EtlSpec
+from tests.e2e.run import contents
 
 FEATURES = [
     {"columns": ["user_id", "item_id", "city"], "ops": ["categorify"]},
@@ -123,3 +125,14 @@ def flat(tmp_path: Path) -> Desk:
 
 
 Write = Callable[[str, pl.DataFrame | str | bytes], str]
+
+
+def write_config(desk: Desk, config: Path) -> None:
+    """The desk's sources and settings as a file for the command line."""
+    train = {"ranker": {"model": {"kind": "mlp", "embedding_dim": 4, "hidden": [8]}, "epochs": 1}}
+    config.write_text(yaml.safe_dump({"name": "flat", "data": desk.sources, "etl": desk.spec, "train": train}))
+
+
+def kept(runs: Path) -> dict[str, bytes]:
+    """All files of runs, without the memory of hashes."""
+    return {name: value for name, value in contents(runs).items() if ".hashes" not in name}

@@ -16,8 +16,7 @@ from etl.leaks import LeakSpec
 from etl.spec import EtlSpec
 from tests.e2e.run import in_process
 
-from .conftest import Desk
-from .test_wrong_values import contents, write_config
+from .conftest import Desk, kept, write_config
 
 ROWS = 3000
 HONEST = {"x": ["normalize"], "shop": ["categorify"]}
@@ -155,7 +154,7 @@ def test_refused_on_the_command_line_and_the_data_set_before_stays(flat: Desk) -
     plant(flat, {})
     write_config(flat, flat.path / "config.yaml")
     assert in_process("etl", flat.path / "config.yaml", "--runs-dir", flat.path / "runs").code == 0
-    before = contents(flat.path / "runs")
+    before = kept(flat.path / "runs")
     plant(flat, {"copy": ["normalize"]}, copy=COPIES["falling"])
     flat.spec["leaks"] = {"action": "refuse"}
     write_config(flat, flat.path / "config.yaml")
@@ -163,7 +162,7 @@ def test_refused_on_the_command_line_and_the_data_set_before_stays(flat: Desk) -
     assert outcome.code == 2
     assert len(outcome.errors) == 1
     assert "etl.leaks: the column copy alone tells the target" in outcome.errors[0]
-    assert contents(flat.path / "runs") == before
+    assert kept(flat.path / "runs") == before
 
 
 @pytest.mark.parametrize("leaks", ["off", {"ignore": ["copy"]}, {"action": "refuse", "ignore": ["copy"]}])

@@ -17,10 +17,9 @@ from core.errors import UserError
 from core.files import RETIRED
 from etl import Fitted, Workflow
 from etl.ops import Categorify
-from tests.e2e.run import ROOT, in_process
+from tests.e2e.run import ROOT, contents, in_process
 
-from .conftest import Desk
-from .test_wrong_values import contents, write_config
+from .conftest import Desk, kept, write_config
 
 FULL = """\
 import resource, signal, sys
@@ -45,15 +44,11 @@ def fit(rows: int) -> Fitted:
     )
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_a_full_disk_keeps_the_workflow_that_was_there(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk: the system refuses a write half-way."""
     fit(3).save(tmp_path / "place" / "workflow")
     fit(20_000).save(tmp_path / "large")
-    before = files(tmp_path / "place")
+    before = contents(tmp_path / "place")
     words = [sys.executable, "-W", "error", "-c", FULL, str(tmp_path / "large"), str(tmp_path / "place" / "workflow")]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
     assert done.returncode == 1
@@ -61,7 +56,7 @@ def test_a_full_disk_keeps_the_workflow_that_was_there(tmp_path: Path) -> None:
         f"{tmp_path / 'place' / 'workflow'}: a file grew past what is allowed here; "
         "raise the limit (ulimit -f) and run again"
     )
-    assert files(tmp_path / "place") == before
+    assert contents(tmp_path / "place") == before
 
 
 @pytest.mark.parametrize("call", ["etl.saving.write_json", "etl.saving.write_table"])
@@ -70,12 +65,12 @@ def test_an_interrupted_save_leaves_the_old_one(
     call: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(3).save(tmp_path / "workflow")
-    before, larger = files(tmp_path), fit(9)
+    before, larger = contents(tmp_path), fit(9)
     monkeypatch.setattr(call, raising(error))
     with pytest.raises((KeyboardInterrupt, UserError)):
         larger.save(tmp_path / "workflow")
     monkeypatch.undo()
-    assert files(tmp_path) == before
+    assert contents(tmp_path) == before
     larger.save(tmp_path / "workflow")
     assert Fitted.load(tmp_path / "workflow").schema["id"].cardinality == 12
 
@@ -108,7 +103,7 @@ def test_an_etl_that_ends_half_way_keeps_the_data_set_before(
     desk.sources["items"]["title"] = desk.sources.pop("title")
     write_config(desk, config)
     assert in_process("etl", config, "--runs-dir", runs).code == 0
-    before = contents(runs)
+    before = kept(runs)
     desk.spec["target"]["at_least"] = 3
     write_config(desk, config)
     monkeypatch.setattr(place, raising(error))
@@ -121,10 +116,10 @@ def test_an_etl_that_ends_half_way_keeps_the_data_set_before(
         assert outcome.code == 2
         assert len(outcome.errors) == 1
         assert "the disk is full" in outcome.errors[0]
-    assert contents(runs) == before
+    assert kept(runs) == before
     monkeypatch.undo()
     assert in_process("etl", config, "--runs-dir", runs).code == 0
-    assert contents(runs) != before
+    assert kept(runs) != before
 
 
 def edited(saved: Path) -> None:
@@ -162,11 +157,11 @@ def test_a_spoiled_workflow_to_go_on_from(spoil: Callable[[Path], None], told: s
     saved = flat.path / "kept" / "workflow"
     shutil.copytree(runs / "flat" / "etl" / "workflow", saved)
     spoil(saved)
-    before = contents(runs)
+    before = kept(runs)
     flat.spec["start_from"] = str(saved)
     write_config(flat, config)
     outcome = in_process("etl", config, "--runs-dir", runs)
     assert outcome.code == 2, outcome.err
     assert len(outcome.errors) == 1
     assert told in outcome.errors[0]
-    assert contents(runs) == before
+    assert kept(runs) == before

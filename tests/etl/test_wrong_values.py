@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from core.errors import UserError
 from tests.e2e.run import in_process
 
-from .conftest import Desk
+from .conftest import Desk, kept, write_config
 
 ROWS = 40
 DATA = {"a": list(range(ROWS)), "b": [f"v{n % 4}" for n in range(ROWS)], "click": [n % 2 for n in range(ROWS)]}
@@ -156,7 +154,7 @@ def test_command_line(flat: Desk, case: str) -> None:
     write_config(flat, config)
     runs = flat.path / "runs"
     assert in_process("etl", config, "--runs-dir", runs).code == 0
-    before = contents(runs)
+    before = kept(runs)
     spoil, words = CASES[case]
     spoil(flat)
     write_config(flat, config)
@@ -166,18 +164,7 @@ def test_command_line(flat: Desk, case: str) -> None:
     assert "Traceback" not in outcome.err
     for word in words:
         assert word in outcome.errors[0]
-    assert contents(runs) == before
-
-
-def write_config(desk: Desk, config: Path) -> None:
-    train = {"ranker": {"model": {"kind": "mlp", "embedding_dim": 4, "hidden": [8]}, "epochs": 1}}
-    config.write_text(yaml.safe_dump({"name": "flat", "data": desk.sources, "etl": desk.spec, "train": train}))
-
-
-def contents(runs: Path) -> dict[str, bytes]:
-    """All files, without the memory of hashes."""
-    files = [path for path in sorted(runs.rglob("*")) if path.is_file() and ".hashes" not in path.name]
-    return {path.relative_to(runs).as_posix(): path.read_bytes() for path in files}
+    assert kept(runs) == before
 
 
 @pytest.mark.parametrize(
