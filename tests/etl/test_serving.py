@@ -18,7 +18,7 @@ from etl.serving import for_serving, given_columns, serving_rows
 from etl.workflow import Workflow
 from train.pairs import side_features
 
-from .conftest import Desk, log
+from .conftest import Desk, log, users
 
 TIME = {"time": "at", "unit": "s"}
 FRAME = pl.DataFrame(
@@ -140,6 +140,32 @@ def test_the_latest_values_are_those_of_the_next_event(prepared: Dataset) -> Non
         # Of equal times the later row is the later event.
         own = liked.filter(pl.col("user_id") == user["user_id"]).with_row_index().sort("stamp", "index")
         assert one["item_id_lag_1"] == (own["item_id"][-1] if own.height else None)
+
+
+def test_the_moment_after_the_data_is_a_day_of_dates_and_a_microsecond_of_times(desk: Desk) -> None:
+    at = pl.datetime(2026, 1, 1) + pl.duration(days=pl.col("stamp"))
+    rows = log().with_columns(moment=at, day=at.cast(pl.Date))
+    joined = users().with_columns(since=pl.lit("2020-01-01").str.to_date())
+    desk.sources["interactions"] = {"path": desk.write("timed.parquet", rows)}
+    desk.sources["users"] = {"path": desk.write("joined.parquet", joined)}
+    desk.spec["features"] = [
+        {"columns": [key], "ops": [{"history": {"stats": stat, "time": time}}, "fill_missing"]}
+        for key, time, stat in [
+            ("user_id", "moment", "since_last"),
+            ("item_id", "day", "since_last"),
+            # A column of the users themselves: the moment after the data stands in for theirs.
+            ("city", "since", "count"),
+        ]
+    ]
+    made = desk.prepare()
+    for side, key, more in [("user", "user_id", 1e-6), ("item", "item_id", 86_400)]:
+        ids, latest = pl.read_parquet(made.entity_file(f"{side}s")), pl.read_parquet(made.latest_file(side))
+        wanted = [
+            (rows["stamp"].max() - own["stamp"].max()) * 86_400 + more if own.height else None
+            for own in (rows.filter(pl.col(key) == one) for one in ids[key])
+        ]
+        known = [None if one is None else pytest.approx(one, abs=1e-9, rel=1e-14) for one in wanted]
+        assert latest[f"{key}_history_since_last"].to_list() == known
 
 
 def test_latest_values_of_items(prepared: Dataset) -> None:

@@ -117,6 +117,22 @@ def test_lines_tell_the_rate_and_the_time_left(
     ]
 
 
+def test_no_time_is_left_where_nothing_or_all_is_done(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = iter([0.0, 20.0, 40.0, 40.0])
+    monkeypatch.setattr("core.progress.time.monotonic", lambda: next(clock))
+    with progress.progress("fit", 2000) as bar:
+        bar.advance(0)
+        bar.advance(2000)
+    assert [record.getMessage() for record in caplog.records] == [
+        "fit: 0 of 2,000 rows in 20.0 s (0 a second)",
+        "fit: 2,000 of 2,000 rows in 40.0 s (50 a second)",
+        "fit: 2,000 of 2,000 rows in 40.0 s (50 a second), done",
+    ]
+
+
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 

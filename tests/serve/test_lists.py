@@ -21,6 +21,7 @@ from serve.app import App, make_app
 from serve.bundle import Bundle
 from serve.columns import encode, parse
 from serve.lists import joined, split
+from serve.onnx_export import _check_names
 from serve.parts import Parts
 from serve.protocol import HEAD_LENGTH
 from serve.recommend import Recommender
@@ -98,6 +99,8 @@ def test_the_signature_survives_its_file(path: Path):
     signature = Bundle.open(path).signatures["ranker"]
     assert signature == Signature.from_json(json.loads(json.dumps(signature.to_json())))
     assert [item.name for item in signature.inputs if item.is_list] == ["tags", "years"]
+    rules = {one["name"]: one["null"] for one in signature.to_json()["inputs"]}
+    assert rules == {"user_id": "INT64_MIN", "tags": "empty list", "item_id": "empty string", "years": "empty list"}
     names = [item.name for item in signature.tensors]
     assert names == ["user_id", "item_id", "tags__values", "tags__offsets", "years__values", "years__offsets"]
 
@@ -108,7 +111,8 @@ def test_recommendations_know_the_lists_of_items(path: Path):
     assert len(found.items) == 5
     listed = [item.columns["years"] for item in recommender.recommend(None, k=30).items]
     assert any(isinstance(one, list) and len(one) == 3 for one in listed)
-    json.dumps(found.to_json())
+    shown = json.loads(json.dumps(found.to_json()))
+    assert [item["columns"]["years"] for item in shown["items"]] == [item.columns["years"] for item in found.items]
 
 
 def test_a_list_that_is_given_replaces_the_known_one(path: Path):
@@ -209,6 +213,14 @@ def test_the_model_describes_its_tensors(app: App):
     told = {one["name"]: one["datatype"] for one in ask(app, "GET", "/v2/models/ranker").json["inputs"]}
     assert told["years__values"] == told["years__offsets"] == "INT64"
     assert told["tags__values"] == "BYTES"
+
+
+def test_a_column_with_the_name_of_a_lists_tensor_is_refused():
+    clash = (Input("tags", "string", "string", "user", is_list=True), Input("tags__values", "int64", "int64", "user"))
+    with pytest.raises(UserError, match="tags__values: a raw column cannot have this name") as caught:
+        _check_names(clash, "score")
+    assert caught.value.cure == "rename it"
+    _check_names(clash[:1], "score")
 
 
 def test_columns_both_ways():
