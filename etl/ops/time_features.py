@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from core.errors import UserError
-from core.schema import Column, DType
+from core.schema import Column
 from core.spec import custom_error
 from etl.onnx import GraphBuilder, Value, cast_to, is_null, to_float, where
 from etl.ops.base import Collected, Operator, Statistics, Wiring
@@ -215,7 +215,7 @@ def _waves(part: Part) -> dict[str, list[float]]:
 
 
 def _require_times(column: Column, kind: str) -> None:
-    if column.dtype not in INTEGERS or column.dtype == DType.STRING:
+    if column.dtype not in INTEGERS:
         raise UserError(
             f"{kind} takes dates, times or whole numbers, got {column.dtype.value}",
             where=f"column {column.name}",
