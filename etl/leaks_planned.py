@@ -19,9 +19,6 @@ from etl.rows.base import Rule
 from etl.sources import Roles
 from etl.splits import ColumnSplit, RandomSplit, SplitSpec
 
-EARLIER = frozenset({"lag", "history", "rolling"})
-"""Operators that see strictly earlier rows alone, so that the target may be their column."""
-
 
 def require_own_targets_unread(features: Sequence[FeatureSpec], target: str) -> None:
     """Check that no feature is made of the target of its own row.
@@ -31,24 +28,19 @@ def require_own_targets_unread(features: Sequence[FeatureSpec], target: str) -> 
     """
     answers = {target, TARGET}
     for feature in features:
-        if answers.intersection(_columns(feature)) and feature.ops[0].kind not in EARLIER:
+        if answers.intersection(_columns(feature)) & feature.ops[0].own(_columns(feature)):
             raise UserError(
                 f"the column {target} is the target and a feature, so the answer would leak",
                 where="etl.features",
                 cure="take it out of the features, or let `lag` come first: what was the answer before?",
             )
         for operator in feature.ops:
-            if _reads_own(operator) and answers.intersection(operator.dependencies):
+            if operator.rows is not Rows.DROPPED and answers & operator.own(()):
                 raise UserError(
                     f"{operator.kind} reads the target of the row itself, so the answer would leak",
                     where=f"feature {_names(feature)}",
                     cure="use an operator that sees other rows only: target_encoding, or a history",
                 )
-
-
-def _reads_own(operator: Operator[Any]) -> bool:
-    """Whether what it depends on, of the same row, goes into a feature."""
-    return operator.kind not in EARLIER and operator.rows is not Rows.DROPPED and not operator.windowed
 
 
 def require_known_outcomes(features: Sequence[FeatureSpec], rules: Sequence[Rule], target: str) -> None:
@@ -63,13 +55,13 @@ def require_known_outcomes(features: Sequence[FeatureSpec], rules: Sequence[Rule
         answers = {rule.name, *([TARGET] if rule.name == target else [])}
         for feature in features:
             for place, operator in enumerate(feature.ops):
-                read = {*operator.dependencies, *(_columns(feature) if place == 0 else ())}
-                if answers.intersection(read):
-                    _require_late(operator, feature, rule)
+                columns = _columns(feature) if place == 0 else set[str]()
+                if answers.intersection({*operator.dependencies, *columns}):
+                    _require_late(operator, feature, rule, own=bool(answers & operator.own(columns)))
 
 
-def _require_late(operator: Operator[Any], feature: FeatureSpec, rule: RepeatsRule) -> None:
-    if operator.kind not in EARLIER:
+def _require_late(operator: Operator[Any], feature: FeatureSpec, rule: RepeatsRule, *, own: bool) -> None:
+    if own:
         raise UserError(
             f"the column {rule.name} is an outcome that is known {rule.within} later, so the future would leak",
             where=f"feature {_names(feature)}",

@@ -7,7 +7,7 @@ another name, since one frame carries every intermediate column of a workflow; `
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
@@ -165,6 +165,13 @@ class Operator(Spec, Generic[S]):
     def fit_dependencies(self) -> tuple[str, ...]:
         """Columns that only its fit reads, so that they need not be there later (the target)."""
         return ()
+
+    def own(self, columns: Collection[str]) -> frozenset[str]:
+        """Of what it reads, applied to these columns: what it sees in the row itself.
+
+        All of it, but for operators that see some of it in strictly earlier rows alone: that may be the target.
+        """
+        return frozenset({*columns, *self.dependencies})
 
     def grouped(self, groups: tuple[tuple[str, ...], ...]) -> Operator[S]:
         """The same operator for columns written in groups: `[["a", "b"], "c"] >> op` has the group (a, b).

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from core.dataset import TARGET
 from core.errors import UserError
 from core.schema import Column
+from etl import ops
 from etl.features import FeatureSpec
-from etl.leaks_planned import plan_findings, require_own_targets_unread
-from etl.ops import LogOp, Operator
+from etl.leaks_planned import plan_findings, require_known_outcomes, require_own_targets_unread
+from etl.ops import DifferenceLag, Lag, LogOp, Operator
 from etl.ops.unchanged import Unchanged
+from etl.rows.make import RepeatsRule
 from etl.sources import Roles
 from etl.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
 
@@ -42,6 +45,9 @@ class History(Rate):
 
     windowed: ClassVar[bool] = True
 
+    def own(self, columns: Collection[str]) -> frozenset[str]:
+        return frozenset(columns)
+
 
 class OutOfFold(Rate):
     """Stands for one that knows which rows it learned from."""
@@ -59,6 +65,55 @@ def test_an_operator_that_reads_the_target_of_its_row(name: str) -> None:
         require_own_targets_unread(features(Rate(reads=(name,))), "sold")
     require_own_targets_unread(features(History(reads=(name,))), "sold")
     require_own_targets_unread(features(LogOp()), "sold")
+
+
+@pytest.mark.parametrize(
+    ("operator", "leaks"),
+    [
+        (Lag("user"), False),
+        (Lag("shop"), True),
+        (ops.History("rate", target="shop"), True),
+        (ops.Rolling("count", window="1d"), True),
+        (DifferenceLag("user"), True),
+        (LogOp(), True),
+    ],
+)
+def test_the_target_as_a_column(operator: Operator[Any], leaks: bool) -> None:
+    """The key of a history is the row's own, and so is what a difference is taken of."""
+    with pytest.raises(UserError, match="shop is the target and a feature") if leaks else nullcontext():
+        require_own_targets_unread(features(operator), "shop")
+
+
+@pytest.mark.parametrize(
+    ("operator", "leaks"),
+    [
+        (ops.History(["mean", "rate"], "sold"), False),
+        (ops.Rolling("sum", "sold", window="1d"), False),
+        (Lag("sold"), True),
+        (DifferenceLag("sold"), True),
+        (ops.History(time="sold"), True),
+    ],
+)
+def test_the_target_beside_the_columns(operator: Operator[Any], leaks: bool) -> None:
+    told = f"{operator.kind} reads the target of the row itself"
+    with pytest.raises(UserError, match=told) if leaks else nullcontext():
+        require_own_targets_unread(features(operator), "sold")
+
+
+@pytest.mark.parametrize(
+    ("operator", "told"),
+    [
+        (ops.History("rate", target="again", delay="14d"), None),
+        (ops.History("rate", target="again", delay="13d"), "sees again of earlier rows before it is known"),
+        (Lag("user", delay="14d"), None),
+        (Lag("again", delay="14d"), "again is an outcome that is known 14d later"),
+        (ops.History(time="again", delay="14d"), "again is an outcome that is known 14d later"),
+    ],
+)
+def test_an_outcome_that_comes_late(operator: Operator[Any], told: str | None) -> None:
+    rule = RepeatsRule(key=("user",), within="14d", name="again")
+    with pytest.raises(UserError, match=told) if told else nullcontext():
+        require_known_outcomes(features(operator), [rule], "sold")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Annotated, Self
 
@@ -67,6 +67,10 @@ class Lag(Windowed[Range]):
     def dependencies(self) -> tuple[str, ...]:
         """The keys and the time."""
         return (*self.partition_cols, self.time)
+
+    def own(self, columns: Collection[str]) -> frozenset[str]:
+        """The keys and the time; the columns are those of earlier rows."""
+        return frozenset(self.dependencies)
 
     @property
     def owners(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self
 
@@ -82,6 +82,10 @@ class OverPast(Windowed[Past]):
     def dependencies(self) -> tuple[str, ...]:
         """Time, values and target, of the row and of earlier ones."""
         return tuple(dict.fromkeys((self.time, *self.cont_cols, *self.rated)))
+
+    def own(self, columns: Collection[str]) -> frozenset[str]:
+        """Its keys and the time; the numbers and the target are those of earlier rows."""
+        return frozenset({*columns, self.time})
 
     def grouped(self, groups: Groups) -> Self:
         """Take groups of columns as keys."""
