@@ -28,6 +28,8 @@ _EARLY = 4_200_000_000_000
 """Microseconds: what lies closer to 1970 is more likely to be seconds or milliseconds of our days."""
 _LATE = 253_402_300_800_000_000
 """Microseconds: the year 10000."""
+_ERA = (315_532_800_000_000, 4_200_000_000_000_000)
+"""Microseconds: the years 1980 to 2103. As nanoseconds, four to forty-nine days after the start of 1970."""
 MOST = 2**62
 """Times are cut off here, so that a duration can be taken from any of them."""
 
@@ -149,6 +151,13 @@ def _require_time(name: str, low: int, high: int, unit: Unit | None, kind: str) 
             f"({low} to {high})",
             where=f"column {name}",
             cure=f"say what they count: `unit: {likely}`, it seems (`unit: us` if they are right)",
+        )
+    if unit == "ns" and _ERA[0] <= largest < _ERA[1]:
+        raise UserError(
+            f"{kind} takes these as `unit: ns`, and read so they lie in early 1970 ({low} to {high}); dates and times "
+            "are microseconds",
+            where=f"column {name}",
+            cure="leave `unit` out for dates and times; give what counts from a start of its own in microseconds",
         )
     if unit not in {None, "us"} and largest >= _LATE * TICKS[unit] // TICKS["us"]:
         raise UserError(

@@ -330,6 +330,17 @@ def test_a_unit_beside_dates_and_times_is_refused(unit: Any) -> None:
     Workflow(["user"] >> History(time="at", unit=unit)).fit(last)
 
 
+def test_nanoseconds_beside_dates_and_times_are_refused() -> None:
+    frame = pl.DataFrame({"user": [1, 1], "at": [_at("00:00"), _at("00:30")]})
+    for node in (["user"] >> History(time="at", unit="ns"), ["at"] >> TimeFeatures(unit="ns")):
+        with pytest.raises(UserError, match=r"column at: .* `unit: ns`, and read so they lie in early 1970") as caught:
+            Workflow(node).fit(frame)
+        assert "leave `unit` out" in str(caught.value.cure)
+    for day in (3, 50, 20_000):
+        counted = frame.with_columns(at=pl.Series([0, day * 86_400 * 10**9]))
+        Workflow(["user"] >> History(time="at", unit="ns")).fit(counted)
+
+
 def test_times_that_are_none_are_refused() -> None:
     frame = pl.DataFrame({"user": [1, 1], "at": [0.5, 1.5], TIME: [0, 0], TARGET: [0.0, 1.0], "w": [1.5, 2.0]})
     with pytest.raises(UserError, match="got float64"):
