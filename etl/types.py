@@ -45,6 +45,7 @@ def polars_type(column: Column) -> pl.DataType:
 FLOATS = frozenset({DType.FLOAT32, DType.FLOAT64})
 TIMES = frozenset({DType.DATE, DType.DATETIME})
 INTEGERS = frozenset(DType) - FLOATS - TIMES - {DType.STRING, DType.BOOL}
+"""Whole numbers as the data hold them, signed or not."""
 
 
 def dtype_of(dtype: pl.DataType, name: str) -> DType:

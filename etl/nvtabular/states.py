@@ -18,7 +18,7 @@ from core.schema import Column, Tag
 from etl.ops.base import Operator, State
 from etl.ops.categorify import Categorify
 from etl.ops.category_tables import Table
-from etl.ops.declare import INTEGERS
+from etl.ops.declare import SIGNED
 from etl.ops.fill import Medians
 from etl.ops.normalize import Extremes, Moments
 from etl.ops.reduce_dtype_size import Ranges
@@ -113,7 +113,7 @@ def _lengths(theirs: Learned, ours: Ours) -> State:
 
 def _ranges(theirs: Learned, ours: Ours) -> State:
     beyond = {Tag.CATEGORICAL, Tag.CONTINUOUS}
-    whole = [one.name for one in ours.columns if one.dtype in INTEGERS and one.tags.isdisjoint(beyond)]
+    whole = [one.name for one in ours.columns if one.dtype in SIGNED and one.tags.isdisjoint(beyond)]
     low, high = ({name: int(theirs["ranges"][name][end]) for name in whole} for end in (0, 1))
     return Ranges(low, high)
 

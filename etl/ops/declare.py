@@ -11,7 +11,8 @@ from core.schema import Column, DType, Tag
 from etl.types import FLOATS
 
 IDS = frozenset({Tag.USER_ID, Tag.ITEM_ID, Tag.SESSION_ID, Tag.ID})
-INTEGERS = frozenset({DType.INT8, DType.INT16, DType.INT32, DType.INT64})
+SIGNED = frozenset({DType.INT8, DType.INT16, DType.INT32, DType.INT64})
+"""Whole numbers as operators see them: unsigned columns and booleans of the data reach them as int64."""
 
 
 def continuous(column: Column, *, nullable: bool | None = None, dtype: DType = DType.FLOAT64) -> Column:
@@ -45,7 +46,7 @@ def require_numbers(columns: Sequence[Column], kind: str) -> None:
         UserError: A column holds strings; names it.
     """
     for column in columns:
-        if column.dtype not in INTEGERS | FLOATS:
+        if column.dtype not in SIGNED | FLOATS:
             raise UserError(
                 f"{kind} takes numbers, got {column.dtype.value}",
                 where=f"column {column.name}",
@@ -60,7 +61,7 @@ def require_keys(columns: Sequence[Column], kind: str) -> None:
         UserError: A column holds floats; names it.
     """
     for column in columns:
-        if column.dtype not in INTEGERS | {DType.STRING}:
+        if column.dtype not in SIGNED | {DType.STRING}:
             raise UserError(
                 f"{kind} takes integers or strings, got {column.dtype.value}",
                 where=f"column {column.name}",

@@ -17,7 +17,7 @@ from core.spec import custom_error
 from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, to_float, where
 from etl.ops import sketch
 from etl.ops.base import Collected, Operator, S, State, Statistics, Wiring
-from etl.ops.declare import INTEGERS, continuous, not_to_be_continued, require_numbers
+from etl.ops.declare import SIGNED, continuous, not_to_be_continued, require_numbers
 from etl.ops.elementwise import number
 from etl.ops.nvt import nvtabular_ops
 from etl.types import POLARS
@@ -117,7 +117,7 @@ class FillMissing(Fill[State]):
             )
         if text:
             return replace(column, nullable=self.fill_val == "")
-        whole = column.dtype in INTEGERS and float(self.fill_val).is_integer()
+        whole = column.dtype in SIGNED and float(self.fill_val).is_integer()
         return continuous(column, nullable=False, dtype=DType.INT64 if whole else DType.FLOAT64)
 
     def value(self, column: Column, state: State) -> float | int | str:

@@ -11,7 +11,7 @@ import polars as pl
 from core.schema import Column, DType, Tag
 from etl.onnx import INT_NULL, GraphBuilder, Value, where
 from etl.ops.base import Collected, Operator, State, Statistics, Wiring
-from etl.ops.declare import INTEGERS, continuous
+from etl.ops.declare import SIGNED, continuous
 from etl.ops.foreign import Float32
 from etl.ops.nvt import nvtabular_ops
 from etl.types import FLOATS, POLARS
@@ -122,7 +122,7 @@ class ReduceDtypeSize(Operator[Ranges]):
 
 def _learned(column: Column) -> bool:
     """Whether the type of a column depends on the values of the training rows."""
-    return column.dtype in INTEGERS and column.tags.isdisjoint({Tag.CATEGORICAL, Tag.CONTINUOUS})
+    return column.dtype in SIGNED and column.tags.isdisjoint({Tag.CATEGORICAL, Tag.CONTINUOUS})
 
 
 def _ends(dtype: DType) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from core.spec import custom_error
 from etl.onnx import GraphBuilder, Value, cast_to, is_null, to_float, where
 from etl.ops.base import Collected, Operator, Statistics, Wiring
 from etl.ops.calendar import DAY, PARTS, Moment, Node, Part
-from etl.ops.declare import INTEGERS, categorical, continuous
+from etl.ops.declare import SIGNED, categorical, continuous
 from etl.ops.windows.clock import TICKS, Range, Unit, learn_range, merge_ranges, range_scalars
 from etl.ops.windows.past import listed
 
@@ -215,7 +215,7 @@ def _waves(part: Part) -> dict[str, list[float]]:
 
 
 def _require_times(column: Column, kind: str) -> None:
-    if column.dtype not in INTEGERS:
+    if column.dtype not in SIGNED:
         raise UserError(
             f"{kind} takes dates, times or whole numbers, got {column.dtype.value}",
             where=f"column {column.name}",

@@ -17,7 +17,7 @@ import polars as pl
 from core.errors import UserError
 from core.schema import DType
 from etl.ops.base import Operator, S, Serving, Wiring
-from etl.ops.declare import INTEGERS
+from etl.ops.declare import SIGNED
 from etl.ops.keyed import places
 from etl.ops.keys import key_expression
 
@@ -70,7 +70,7 @@ def key(wiring: Wiring, name: str) -> pl.Expr:
         UserError: It holds real numbers or lists.
     """
     column = wiring.columns[name]
-    if column.is_list or column.dtype not in INTEGERS | {DType.STRING}:
+    if column.is_list or column.dtype not in SIGNED | {DType.STRING}:
         held = "lists" if column.is_list else column.dtype.value
         raise UserError(
             f"a key is a whole number or a text, got {held}", where=f"column {name}", cure="put categorify before"
