@@ -45,6 +45,16 @@ class Spec(BaseModel):
             raise ValidationError.from_exception_data(cls.__name__, details) from None
 
 
+def listed(value: object) -> object:
+    """One name or number as a list of one, for settings that take one or several: `BeforeValidator(listed)`.
+
+    Example:
+        >>> listed("age"), listed(["age", "sex"])
+        (('age',), ['age', 'sex'])
+    """
+    return (value,) if isinstance(value, str | int | float) else value
+
+
 def custom_error(kind: str, message: str) -> PydanticCustomError:
     """An error for a validator to raise, with a message that is not known before it happens."""
     return PydanticCustomError(kind, message)

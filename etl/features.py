@@ -6,17 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from core.spec import Spec
+from core.spec import Spec, listed
 from core.union import ByName
 from etl.ops import OPERATORS, Operator
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 class FeatureSpec(Spec):
     """Columns, and the operators that all of them pass through, in order; a list inside the list is a group."""
 
-    columns: Annotated[tuple[str | tuple[str, ...], ...], BeforeValidator(_listed)] = Field(min_length=1)
+    columns: Annotated[tuple[str | tuple[str, ...], ...], BeforeValidator(listed)] = Field(min_length=1)
     ops: tuple[Annotated[Operator[Any], ByName(OPERATORS)], ...] = Field(min_length=1)

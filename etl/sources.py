@@ -6,13 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from core.spec import Spec
+from core.spec import Spec, listed
 
 RawType = Literal["int64", "float64", "string", "bool", "datetime"]
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 class TableSpec(Spec):
@@ -31,12 +27,12 @@ class TableSpec(Spec):
         ('ratings.tsv',)
     """
 
-    path: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(min_length=1)
+    path: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(min_length=1)
     format: Literal["csv", "parquet"] | None = None
     separator: str | None = Field(default=None, min_length=1, max_length=1)
     columns: tuple[str, ...] = ()
     dtypes: dict[str, RawType] = Field(default_factory=dict)
-    nulls: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    nulls: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
 
 
 class Roles(Spec):

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from core.errors import UserError
 from core.schema import Column
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Collected, Operator, Statistics, Wiring
 from etl.ops.declare import continuous, require_numbers
@@ -26,7 +26,6 @@ from etl.ops.keyed import (
     fractions,
     in_order,
     keys_of,
-    listed,
     require_whole,
     row_node,
     table_name,

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field
 
 from core.errors import UserError
 from core.schema import Column, DType
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.onnx import INT_NULL, GraphBuilder, Value
 from etl.ops.base import Collected, State, Wiring
 from etl.ops.key_rows import RowNumbers
@@ -28,19 +28,17 @@ Groups = tuple[tuple[str, ...], ...]
 KEY = "key@"
 
 
-def listed(value: object) -> object:
-    """One name or several, for settings that take both."""
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, list | tuple):
+def _names(value: object) -> object:
+    """One name or several, and no node."""
+    if not isinstance(value, str | list | tuple):
         told = "must be the name of a column, or a list of names; what an operator makes can stand beside the keys:"
         raise custom_error("names", f"{told} (keys + node) >> ...")
-    return value
+    return listed(value)
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
 """A setting: one column or several."""
-AnyNames = Annotated[tuple[str, ...], BeforeValidator(lambda value: () if value is None else listed(value))]
+AnyNames = Annotated[tuple[str, ...], BeforeValidator(lambda value: () if value is None else _names(value))]
 """A setting: any number of columns; None: no column."""
 
 

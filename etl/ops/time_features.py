@@ -13,13 +13,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from core.errors import UserError
 from core.schema import Column
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.onnx import GraphBuilder, Value, cast_to, is_null, to_float, where
 from etl.ops.base import Collected, Operator, Statistics, Wiring
 from etl.ops.calendar import DAY, PARTS, Moment, Node, Part
 from etl.ops.declare import SIGNED, categorical, continuous
 from etl.ops.windows.clock import TICKS, Range, Unit, learn_range, merge_ranges, range_scalars
-from etl.ops.windows.past import listed
 
 Name = Literal["hour", "minute", "weekday", "is_weekend", "day", "day_of_year", "week", "month", "quarter"]
 """Parts that come back, as in `PARTS`."""

@@ -13,19 +13,13 @@ from pydantic_core import CoreSchema
 
 from core.errors import UserError
 from core.schema import DType
-from core.spec import Spec
+from core.spec import Spec, listed
 from etl.formula.parse import parse
 from etl.formula.polars import evaluate
 from etl.formula.tree import names
 from etl.formula.types import require_types
 from etl.sources import Roles
 from etl.types import canonical, columns_of
-
-
-def listed(value: Any) -> Any:
-    """One name as a list of one."""
-    return (value,) if isinstance(value, str) else value
-
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]
 

@@ -8,11 +8,12 @@ import polars as pl
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from core.dataset import ROW, TIME
+from core.spec import listed
 from etl.formula.parse import parse
 from etl.formula.tree import names
 from etl.k_core import Counting, k_core
 from etl.ops.formula import checked
-from etl.rows.base import Given, Names, Rule, evaluated, listed
+from etl.rows.base import Given, Names, Rule, evaluated
 from etl.types import canonical, columns_of
 
 _TEXT = {"type": "string"}

@@ -9,14 +9,13 @@ import polars as pl
 from pydantic import BeforeValidator, Field, model_validator
 
 from core.schema import Column, DType
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.ops.base import State, Wiring
 from etl.ops.declare import continuous, require_numbers
 from etl.ops.keyed import places
 from etl.ops.nvt import nvtabular_ops
 from etl.ops.windows.base import ROW, TIME, Windowed, events, join_back
 from etl.ops.windows.clock import bounded
-from etl.ops.windows.past import listed
 
 
 class DifferenceLag(Windowed[State]):

@@ -11,13 +11,12 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from core.dataset import TIME as TIME_ROLE
 from core.schema import Column, Tag
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.ops.base import Collected, Statistics, Wiring
 from etl.ops.declare import IDS, continuous
 from etl.ops.keyed import places
 from etl.ops.windows.base import ROW, TIME, Windowed, events, join_back, sums_before
 from etl.ops.windows.clock import Duration, Range, Unit, bounded, learn_range, merge_ranges, range_scalars, ticks
-from etl.ops.windows.past import listed
 from etl.ops.windows.sums import EVENTS
 
 LAST = "last"

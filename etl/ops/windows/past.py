@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from core.dataset import TARGET, TIME
 from core.schema import Column, DType
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.ops.base import Collected, Statistics, Wiring
 from etl.ops.declare import continuous, require_keys, require_numbers
 from etl.ops.keyed import Groups, Key, keys_of
@@ -24,11 +24,6 @@ from etl.ops.windows.sums import EVENTS, summands
 Stat = Literal["count", "sum", "mean", "rate", "since_last", "since_first"]
 OF_COLUMNS = frozenset({"sum", "mean"})
 """Statistics that are made for each of `cont_cols`."""
-
-
-def listed(value: object) -> object:
-    """One value stands for a list of one."""
-    return (value,) if isinstance(value, str | int | float) else value
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import polars as pl
 from pydantic import BeforeValidator, Field, model_validator
 
 from core.schema import Column
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.ops.base import Wiring
 from etl.ops.keyed import Key
 from etl.ops.windows.base import events, join_back, sums_before
 from etl.ops.windows.clock import Duration, bounded, seconds, ticks
 from etl.ops.windows.history import STEPS
-from etl.ops.windows.past import OverPast, Past, listed
+from etl.ops.windows.past import OverPast, Past
 from etl.ops.windows.sums import Sums
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from core.dataset import TIME as TIME_ROLE
 from core.schema import Column, DType, Tag
-from core.spec import custom_error
+from core.spec import custom_error, listed
 from etl.ops.base import Collected, Statistics, Wiring
 from etl.ops.declare import IDS, continuous, require_keys
 from etl.ops.keyed import Groups, Key, keys_of
@@ -27,7 +27,6 @@ from etl.ops.windows.clock import (
     seconds,
     ticks,
 )
-from etl.ops.windows.past import listed
 
 Stat = Literal["id", "number", "position", "elapsed", "pause"]
 
