@@ -25,6 +25,10 @@ MOST = 1000
 """The largest k that is answered."""
 
 
+class MissingValue(UserError):
+    """A feature is null that training never saw null and that no operator fills, so a model gave no number."""
+
+
 class Recommender:
     """Answers who should see what. Safe to call from several threads.
 
@@ -70,6 +74,7 @@ class Recommender:
             At most k items, best first, none of which the user already has.
 
         Raises:
+            MissingValue: A model can't do without a value that nobody gave.
             UserError: k is out of range, or a feature is unknown or of the wrong type.
         """
         _check_k(k)
@@ -90,7 +95,7 @@ class Recommender:
             return rows, scores, Stage("candidates", total, total, {}, perf_counter() - start)
         query_1D = self._retriever.run(person.columns_for(self._retriever.signature))
         if np.isnan(query_1D).any():
-            raise _unreadable(person, self._retriever.signature)
+            raise _missing(person, self._retriever.signature)
         found_scores, found_rows = self._index.search(query_1D, count + len(person.seen))
         there = found_rows[0] >= 0
         rows, scores = found_rows[0][there], found_scores[0][there]
@@ -116,7 +121,7 @@ class Recommender:
             # A ranker that reads no item column gives one score for all of them.
             scores = np.broadcast_to(scored, rows.shape)
             if np.isnan(scores).all():
-                raise _unreadable(person, signature)
+                raise _missing(person, signature)
         # Equal scores: the item with the smaller id first.
         order = np.lexsort((rows, -scores))
         order = order[~np.isnan(scores[order])]
@@ -130,11 +135,10 @@ def _check_k(k: object) -> None:
         raise UserError(f"k must be a whole number between 1 and {MOST}, got {k!r}", where="k")
 
 
-def _unreadable(person: Person, signature: Signature) -> UserError:
-    """A model gave no number: a feature is null that training never saw null and that no operator fills."""
+def _missing(person: Person, signature: Signature) -> MissingValue:
     columns = person.columns_for(signature)
     names = [item.name for item in signature.inputs if item.name in columns and is_null(columns[item.name])]
-    return UserError(
+    return MissingValue(
         f"the model cannot tell anything without a value for {' or '.join(names)}",
         cure="give it among the features, or add fill_median or fill_missing to the workflow",
     )

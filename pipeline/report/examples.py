@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from core import log
 from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX
-from core.errors import UserError
 from pipeline.report.files import Run
 from pipeline.report.view import Example, Fact, ItemLine
 
@@ -33,9 +32,12 @@ def examples(run: Run) -> tuple[Example, ...]:
     The bundle leaves out all that a user ever had. Here only what came before the test split is left out, so that
     the page can show which recommendations came true. None where nothing can be recommended without a context
     that nobody gave (the invoice of the line that is scored).
+
+    Raises:
+        UserError: The bundle can't be read.
     """
     from serve.bundle import Bundle
-    from serve.recommend import Recommender
+    from serve.recommend import MissingValue, Recommender
 
     if not (run.bundle / "manifest.json").exists() or not run.dataset.has_entities:
         return ()
@@ -46,7 +48,7 @@ def examples(run: Run) -> tuple[Example, ...]:
     likes = _likes(run)
     try:
         return tuple(_example(run, user, likes, recommender) for user in _spread(likes))
-    except UserError as error:
+    except MissingValue as error:
         log.get("report").info("no examples: %s", error)
         return ()
 

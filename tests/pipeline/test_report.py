@@ -13,6 +13,7 @@ from core.files import write_json
 from core.schema import Column, DType, Schema, Tag
 from pipeline.report import drift, stages, write_report
 from pipeline.report.files import Run
+from serve.recommend import MissingValue
 from tests.pipeline.made_run import TITLES, StandInRecommender, metrics, write_run
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -192,10 +193,19 @@ def test_the_leak_guard_says_what_it_found(tmp_path):
 
 def test_without_the_context_that_a_ranker_needs_there_are_no_examples(tmp_path, monkeypatch):
     def refuse(self, user, k):
-        raise UserError("the context is missing")
+        raise MissingValue("the context is missing")
 
     monkeypatch.setattr(StandInRecommender, "recommend", refuse)
     assert 'id="examples"' not in page(tmp_path)
+
+
+def test_another_fault_of_the_bundle_is_told(tmp_path, monkeypatch):
+    def refuse(self, user, k):
+        raise UserError("user ids are whole numbers here")
+
+    monkeypatch.setattr(StandInRecommender, "recommend", refuse)
+    with pytest.raises(UserError, match="user ids are whole numbers here"):
+        page(tmp_path)
 
 
 def test_examples_show_what_came_true(tmp_path):

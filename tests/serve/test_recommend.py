@@ -12,7 +12,7 @@ import pytest
 from core.errors import UserError
 from serve.bundle import Bundle
 from serve.golden import run_module
-from serve.recommend import Recommender
+from serve.recommend import MissingValue, Recommender
 from tests.serve import planted
 
 
@@ -189,6 +189,6 @@ def test_an_item_without_a_score_is_dropped_and_counted(tmp_path: Path) -> None:
 def test_a_user_whom_the_models_cannot_read_is_told_what_is_missing(tmp_path: Path, retriever: bool) -> None:
     made = planted.parts(tmp_path / "data", retriever=retriever, fill=False)
     recommender = Recommender(Bundle.open(planted.bundle(tmp_path, made)))
-    with pytest.raises(UserError, match=r"without a value for (hour or )?age.*fill_median"):
+    with pytest.raises(MissingValue, match=r"without a value for (hour or )?age.*fill_median"):
         recommender.recommend(999, {"gender": "F"})
     assert len(recommender.recommend(999, {"gender": "F", "age": 3}, k=2).items) == 2
