@@ -17,7 +17,7 @@ from etl.ops.foreign import DEVICE, refuse
 from etl.ops.given import Given, GivenTable
 from etl.ops.keyed import Groups, Key
 from etl.ops.nvt import nvtabular_ops
-from etl.ops.similarities import Features, features, product_node, products, require_same_ids
+from etl.ops.similarities import Features, features, product_node, products, require_same_ids, require_servable
 
 _PAIR = 2
 
@@ -110,6 +110,7 @@ class ColumnSimilarity(Operator[Features]):
         made, null = {}, graph.constant(float("nan"), "float64")
         for pair in self._pairs(columns):
             left, right = (inputs[name] for name in pair.names)
+            require_servable(state, _name(pair))
             value = product_node(graph, left, right, state)
             for x in (left, right):
                 value = where(graph, is_null(graph, x), null, value)

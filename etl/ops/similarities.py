@@ -27,6 +27,8 @@ _BITS = 50
 _MANY = 12
 _LARGEST = 100_000_000
 """Cells of the two padded tables in a serving graph: 1.6 GB."""
+_PRODUCTS = 100_000
+"""Products of weights for a served row; with 200 candidates, 160 MB for each step of the arithmetic."""
 KEY = places(1)[0]
 
 
@@ -99,20 +101,8 @@ def products(pairs: pl.LazyFrame, state: Features, one: str, other: str, output:
 
 
 def product_node(graph: GraphBuilder, left: Value, right: Value, state: Features) -> Value:
-    """The same in ONNX: the features of each id as a row of a padded table, each of one against each of the other.
-
-    Raises:
-        UserError: The padded tables would be too large.
-    """
+    """The same in ONNX: the features of each id as a row of a padded table, each of one against each of the other."""
     sides = [_padded(table, filler) for table, filler in ((state.left, -1), (state.right, -2))]
-    cells = sum(number.size for _, number, _ in sides)
-    if cells > _LARGEST:
-        raise UserError(
-            f"the features of {len(sides[0][0])} and {len(sides[1][0])} ids take {cells} cells in a serving graph,"
-            f" the limit is {_LARGEST}",
-            where="operator column_similarity",
-            cure="keep fewer features of an id",
-        )
     found = []
     for axis, x, (ids, number, weight) in zip((2, 1), (left, right), sides, strict=True):
         row = row_node(graph, [x], ids)
@@ -138,6 +128,28 @@ def product_node(graph: GraphBuilder, left: Value, right: Value, state: Features
     shared_BLR = graph.op("Where", same_BLR, whole_BLR, graph.constant(0, "int64"), dtype="int64")
     sum_B = graph.op("ReduceSum", shared_BLR, graph.constant([1, 2], "int64"), dtype="int64", keepdims=0)
     return graph.op("Div", cast_to(graph, sum_B, "float64"), graph.constant(state.unit, "float64"), dtype="float64")
+
+
+def require_servable(state: Features, output: str) -> None:
+    """Check that `product_node` keeps within bounds.
+
+    Raises:
+        UserError: The padded tables would be too large, or what is computed for each row; names the output.
+    """
+    ids = [table[KEY].n_unique() for table in (state.left, state.right)]
+    most = [_most(table) for table in (state.left, state.right)]
+    bounds = (
+        ("products for each row", math.prod(most), _PRODUCTS),
+        ("cells", sum((count + 1) * width for count, width in zip(ids, most, strict=True)), _LARGEST),
+    )
+    for what, needed, limit in bounds:
+        if needed > limit:
+            told = f"a serving graph would take {needed:,} {what}, the limit is {limit:,}: an id has"
+            raise UserError(
+                f"{told} up to {most[0]:,} features on the left, and up to {most[1]:,} on the right",
+                where=f"column {output}",
+                cure="keep the weightiest features of each id",
+            )
 
 
 def _read(table: pl.DataFrame, where: str) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from core.errors import UserError
 from etl import Fitted, Workflow
-from etl.ops import ColumnSimilarity
+from etl.ops import ColumnSimilarity, similarities
 from tests.contract.serving import Served, assert_same
 
 FEATURES = pl.DataFrame(
@@ -106,6 +106,30 @@ class TestState:
         count = 20_000
         table = pl.DataFrame({"id": [1] * count, "feature": range(count)})
         assert made(ColumnSimilarity(table, metric="inner"), pl.DataFrame({"a": [1], "b": [1]})) == [count]
+
+
+class TestServed:
+    """What a graph would take is bounded, for each row and in all."""
+
+    @staticmethod
+    def served(left: int, right: int) -> Served:
+        tables = [pl.DataFrame({"id": [1] * count, "feature": range(count)}) for count in (left, right)]
+        served = Served(fit(ColumnSimilarity(*tables, metric="inner"), pl.DataFrame({"a": [1], "b": [1]})))
+        assert served.session
+        return served
+
+    def test_products_of_a_row(self):
+        rows = pl.DataFrame({"a": [1], "b": [1]})
+        assert self.served(1000, 100).run(rows)["a_b_sim"].tolist() == [100.0]
+        told = "column a_b_sim: .* 100,100 products for each row, .* 1,001 features on the left, and up to 100 on"
+        with pytest.raises(UserError, match=told):
+            self.served(1001, 100)
+
+    def test_cells(self, monkeypatch):
+        monkeypatch.setattr(similarities, "_LARGEST", 2 * 5 + 2 * 3)
+        assert self.served(5, 3)
+        with pytest.raises(UserError, match="column a_b_sim: .* 18 cells, the limit is 16"):
+            self.served(5, 4)
 
 
 class TestRefused:
