@@ -91,40 +91,54 @@ def open_raw(
     """
     table = open_table(sources.interactions)
     sides = {side.name: side for side in _sides(sources)}
-    roles = sources.roles
-
     own = table.read(lambda scan: scan.collect_schema())
-    known = {*own, *(name for side in sides.values() for name in side.rows.columns)}
+    given = Given(sources.roles, tuple(name for name in own if name != ROW))
+    kept, read = _asked(wanted, {*own, *(name for side in sides.values() for name in side.rows.columns)}, made, rules)
+    read = {**wanted_of(rules, given), **read}
+    _check(own, sides, read, sources.roles, table)
+
+    frame = _joined(table, sides, list(read), workplace / "rows.parquet", stage=stage)
+    types = _types(frame, list(read), table)
+    dropped: tuple[Dropped, ...] = ()
+    if rules:
+        left, dropped = apply_rules(frame, rules, given, types, table.name)
+        frame = _staged(left.select(ROW, *kept), workplace / "kept.parquet")
+        types = dict(frame.collect_schema())
+    return Raw(frame, types, _tags(types, sides, sources.roles), sides, sources.roles, table, dropped)
+
+
+def _asked(
+    wanted: Mapping[str, str], known: Collection[str], made: Sequence[str], rules: Sequence[Rule]
+) -> tuple[list[str], dict[str, str]]:
+    """The columns to have in the end, and those of them to read -> who asks for each.
+
+    Args:
+        wanted: See `open_raw`.
+        known: Columns of the tables.
+        made: See `open_raw`.
+        rules: May make some of them.
+    """
     _require_new(rules, known)
-    given = Given(roles, tuple(name for name in own if name != ROW))
     outcomes = {name for rule in rules for name in rule.makes}
     kept = [name for name in wanted if name in known or name in outcomes or name not in made]
-    wanted = {name: why for name, why in wanted.items() if name in kept and name not in outcomes}
-    wanted = {**wanted_of(rules, given), **wanted}
-    _check(own, sides, wanted, roles, table)
+    return kept, {name: wanted[name] for name in kept if name not in outcomes}
 
-    def joined(scan: pl.LazyFrame) -> pl.LazyFrame:
-        return _join(scan, sides, list(wanted))
 
+def _joined(table: Table, sides: Mapping[str, Side], wanted: list[str], place: Path, *, stage: bool) -> pl.LazyFrame:
+    """The rows with the columns of all tables, in a Parquet file where they don't lie in some already."""
     if stage or sides or table.csv is not None:
-        staged = workplace / "rows.parquet"
-        table.read(lambda scan: _write(joined(scan), staged))
-        frame = pl.scan_parquet(staged, glob=False)
-    else:
-        frame = joined(table.scan())
+        return table.read(lambda scan: _staged(_join(scan, sides, wanted), place))
+    return _join(table.scan(), sides, wanted)
+
+
+def _types(frame: pl.LazyFrame, wanted: Sequence[str], table: Table) -> dict[str, pl.DataType]:
+    """The types of all columns; refuses a frame without rows, and columns of other types than ours."""
     if not frame.select(pl.len()).collect(engine="streaming").item():
         raise UserError("there are no rows", where=table.name, cure="give a file with rows")
     found = dict(frame.collect_schema())
     for name in wanted:
         dtype_of(found[name], name)
-    dropped: tuple[Dropped, ...] = ()
-    if rules:
-        left, dropped = apply_rules(frame, rules, given, found, table.name)
-        place = workplace / "kept.parquet"
-        _write(left.select(ROW, *kept), place)
-        frame = pl.scan_parquet(place, glob=False)
-        found = dict(frame.collect_schema())
-    return Raw(frame, found, _tags(found, sides, roles), sides, roles, table, dropped)
+    return found
 
 
 def _require_new(rules: Sequence[Rule], known: Collection[str]) -> None:
@@ -137,9 +151,10 @@ def _require_new(rules: Sequence[Rule], known: Collection[str]) -> None:
             taken.add(name)
 
 
-def _write(frame: pl.LazyFrame, path: Path) -> None:
+def _staged(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
     with counted(frame, "read", None, CpuEngine()) as rows:
         rows.sink_parquet(path, compression=COMPRESSION, row_group_size=_STAGE_GROUP, engine="streaming")
+    return pl.scan_parquet(path, glob=False)
 
 
 def _sides(sources: Sources) -> Iterator[Side]:
