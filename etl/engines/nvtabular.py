@@ -79,19 +79,27 @@ class NvtabularEngine(Engine):
     ) -> Sunk:
         """Let NVTabular transform every split on its own; see `Engine.write`.
 
+        All rows are compared as new ones. Where rows of the fit get other values (target_encoding), those are
+        NVTabular's own, by its folds.
+
         Raises:
-            UserError: It gives something else than would be served; names the feature.
+            UserError: It gives something else than would be served; names the feature. Or the training rows aren't
+                those of the fit.
         """
-        from etl.nvtabular.check import require_equal
-        from etl.nvtabular.run import transform
+        from etl.nvtabular.check import require_equal, require_rows
+        from etl.nvtabular.run import of_the_fit, transform
 
         ran = self._of(fitted)
+        own = None
+        if training is not None and ran.folded:
+            own = of_the_fit(ran, self._fresh())
+            require_rows(own, frame.filter(training))
         parts = []
         for number, _ in enumerate(SPLITS):
             rows = frame.filter(pl.col(SPLIT) == number)
             made = transform(ran, rows, self._fresh(), keep)
-            require_equal(made, fitted.transform(rows, keep=[ROW], training=training), fitted)
-            parts.append(made.sort(ROW))
+            require_equal(made, fitted.transform(rows, keep=[ROW]), fitted)
+            parts.append((made if own is None else _replaced(made, own, keep)).sort(ROW))
         return self.sink(pl.concat(parts), directory)
 
     def close(self) -> None:
@@ -110,3 +118,9 @@ class NvtabularEngine(Engine):
 
     def _fresh(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._scratch))
+
+
+def _replaced(made: pl.LazyFrame, own: pl.LazyFrame, keep: Sequence[str]) -> pl.LazyFrame:
+    """Rows with the outputs of `own` where that has them."""
+    found = made.select(keep).join(own, on=ROW, how="inner")
+    return pl.concat([made.join(own, on=ROW, how="anti"), found])

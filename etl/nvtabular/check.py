@@ -38,6 +38,25 @@ def require_equal(theirs: pl.LazyFrame, ours: pl.LazyFrame, fitted: Fitted) -> N
             raise _fault(column, found[column.name], found[ROW], first, fitted)
 
 
+def require_rows(own: pl.LazyFrame, training: pl.LazyFrame) -> None:
+    """Check that two frames hold the same rows, by ROW.
+
+    Raises:
+        UserError: They don't.
+    """
+    one, other = own.select(ROW, here=pl.lit(value=True)), training.select(ROW, there=pl.lit(value=True))
+    alone = one.join(other, on=ROW, how="full", coalesce=True).filter(
+        pl.col("here").is_null() | pl.col("there").is_null()
+    )
+    first = alone.sort(ROW).head(1).collect(engine="streaming")
+    if first.height:
+        raise UserError(
+            f"the training rows are not those that NVTabular was fitted on (row {first.item(0, ROW)})",
+            where="engine nvtabular",
+            cure="fit and write the same training rows",
+        )
+
+
 def _differs(column: Column) -> pl.Expr:
     """Whether a row's two values are not the same."""
     one, other = pl.col(column.name), pl.col(f"{column.name}@ours")

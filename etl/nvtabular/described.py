@@ -9,7 +9,9 @@ from typing import Any
 
 from core.errors import UserError
 from core.schema import Column
-from etl.ops.base import Rows
+from etl.nvtabular.by_key import beside, renamed, why_not
+from etl.nvtabular.key_states import BESIDE
+from etl.ops.base import Operator, Rows
 from etl.ops.nvt import Described, describing
 from etl.steps import CANONICAL, RAW, Plan, PlannedStep, raw_columns, reference, split_reference
 
@@ -52,19 +54,28 @@ class _Graph:
         self.known.update(raw_columns((*self.plan.inputs, *self.plan.fit_inputs)))
 
     def add(self, step: PlannedStep) -> None:
-        _require_possible(step)
         columns = step.columns(self.known)
-        self.steps.append(
-            {
-                "number": step.number,
-                **_plain_call(step, columns),
-                "inputs": self.parts(step.inputs, getattr(step.operator, "groups", ())),
-                "out_path": str(self.scratch / f"{step.number:02}"),
-            }
-        )
+        _require_possible(step, columns)
+        self.steps.append(self.step(step, step.operator, columns, str(step.number)))
+        more = beside(step.operator)
+        if more is not None:
+            self.steps.append({**self.step(step, more, columns, f"{step.number} {BESIDE}"), "beside": True})
         if getattr(step.operator, "groups", ()):
             self.wider.add(str(step.number))
         self.known.update({step.reference(made.name): made for made in step.operator.outputs(columns)})
+
+    def step(
+        self, step: PlannedStep, operator: Operator[Any], columns: Sequence[Column], number: str
+    ) -> dict[str, Any]:
+        """A request to the worker; what only a fit reads comes to an operator there without being asked for."""
+        asked = {name: port for name, port in step.inputs.items() if name not in operator.fit_dependencies}
+        return {
+            "number": number,
+            **_plain_call(operator, columns),
+            "inputs": self.parts(asked, getattr(operator, "groups", ())),
+            "renamed": renamed(operator, columns),
+            "out_path": str(self.scratch / number.replace(" ", "-")),
+        }
 
     def parts(self, ports: Mapping[str, str], groups: Groups = ()) -> Parts:
         """Columns by the place that they come from; those of a group in a list of their own, as there."""
@@ -88,7 +99,7 @@ def _nested(names: Sequence[str], groups: Groups) -> list[Any]:
     return [*lists, *(name for name in names if name not in grouped)]
 
 
-def _require_possible(step: PlannedStep) -> None:
+def _require_possible(step: PlannedStep, given: Sequence[Column]) -> None:
     operator, columns = step.operator, ", ".join(step.inputs)
     if operator.rows is not Rows.KEPT:
         raise refusal(operator.kind, "it changes the rows, and the target and the split would stay", columns)
@@ -97,6 +108,9 @@ def _require_possible(step: PlannedStep) -> None:
     grouped = {name for group in getattr(operator, "groups", ()) for name in group}
     if len({split_reference(step.inputs[name])[1] for name in grouped}) > 1:
         raise refusal(operator.kind, "the columns of its groups come from different operators", columns)
+    why = why_not(operator, given)
+    if why is not None:
+        raise refusal(operator.kind, why, columns)
     for name, port in {**step.further, **step.fit_further}.items():
         if port != reference(name, CANONICAL):
             raise refusal(operator.kind, f"it reads {name}, which another operator has changed", columns)
@@ -111,11 +125,11 @@ def refusal(kind: str, why: str, columns: str) -> UserError:
     )
 
 
-def _plain_call(step: PlannedStep, columns: Sequence[Column]) -> dict[str, Any]:
+def _plain_call(operator: Operator[Any], columns: Sequence[Column]) -> dict[str, Any]:
     """An operator of NVTabular as JSON holds it."""
     try:
         with describing():
-            theirs = step.operator.nvtabular(columns)
+            theirs = operator.nvtabular(columns)
     except ImportError:
         # What it would be made of is a frame of pandas or a matrix of SciPy.
         theirs = None
@@ -123,7 +137,7 @@ def _plain_call(step: PlannedStep, columns: Sequence[Column]) -> dict[str, Any]:
         call = {"name": theirs.name, "args": list(theirs.args), "kwargs": dict(theirs.kwargs)}
         if _is_plain(call):
             return call
-    raise refusal(step.operator.kind, "it holds Python objects", ", ".join(step.inputs))
+    raise refusal(operator.kind, "it holds Python objects", ", ".join(column.name for column in columns))
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from core.dataset import ROW
 from core.schema import Schema
 from etl.fitted import Fitted
 from etl.nvtabular.described import describe
+from etl.nvtabular.key_states import BESIDE
 from etl.nvtabular.process import Process
 from etl.nvtabular.stage import large_integers, write_rows
 from etl.nvtabular.states import require_readable, take_over
@@ -28,11 +30,18 @@ class Ran:
         process: Where it runs.
         fitted: Our workflow with what NVTabular learned.
         large: Raw columns that are written for it as integers.
+        rows: The file that it was fitted on.
     """
 
     process: Process
     fitted: Fitted
     large: frozenset[str]
+    rows: Path
+
+    @property
+    def folded(self) -> bool:
+        """The rows of the fit get other values than new rows of the same content."""
+        return any(step.operator.numbered for step in self.fitted.steps)
 
 
 def fit(process: Process, plan: Plan, frame: pl.LazyFrame, scratch: Path) -> Ran:
@@ -53,16 +62,19 @@ def fit(process: Process, plan: Plan, frame: pl.LazyFrame, scratch: Path) -> Ran
     columns = (*plan.inputs, *plan.fit_inputs)
     large = large_integers(frame, columns)
     rows = scratch / "fit.parquet"
-    write_rows(frame, columns, large, rows)
+    keep = [ROW] if ROW in frame.collect_schema() else []
+    write_rows(frame, columns, large, rows, keep)
     learned = process.ask("fit", steps=steps, outputs=outputs, rows=str(rows))
-    return Ran(process, _taken_over(plan, learned, _height(rows)), large)
+    return Ran(process, _taken_over(plan, learned, height(rows)), large, rows)
 
 
 def _taken_over(plan: Plan, learned: dict[str, Any], rows: int) -> Fitted:
     known = raw_columns((*plan.inputs, *plan.fit_inputs))
     steps: list[Step] = []
     for planned in plan.steps:
-        state = take_over(planned, planned.columns(known), learned[str(planned.number)])
+        theirs = learned[str(planned.number)]
+        more = learned.get(f"{planned.number} {BESIDE}")
+        state = take_over(planned, known, theirs if more is None else {**theirs, BESIDE: more["categories"]})
         steps.append(planned.fitted(known, state))
         known.update(steps[-1].known)
     return Fitted(
@@ -71,7 +83,7 @@ def _taken_over(plan: Plan, learned: dict[str, Any], rows: int) -> Fitted:
 
 
 def transform(ran: Ran, frame: pl.LazyFrame, scratch: Path, keep: Sequence[str]) -> pl.LazyFrame:
-    """Let NVTabular transform rows.
+    """Let NVTabular transform rows, as new ones.
 
     Args:
         ran: Its fit.
@@ -83,15 +95,29 @@ def transform(ran: Ran, frame: pl.LazyFrame, scratch: Path, keep: Sequence[str])
         `keep` and the outputs, in the types of the schema.
     """
     fitted = ran.fitted
-    rows, out = scratch / "rows.parquet", scratch / "made"
+    rows = scratch / "rows.parquet"
     write_rows(frame, (*fitted.input_schema, *fitted.fit_schema), ran.large, rows, keep)
-    if not _height(rows):
+    if not height(rows):
         nothing = [pl.lit(None, polars_type(column)).alias(column.name) for column in fitted.schema]
         return pl.scan_parquet(rows, glob=False).select(*keep, *nothing)
-    ran.process.ask("transform", rows=str(rows), keep=list(keep), out=str(out))
+    return _made(ran, rows, scratch, keep, new=True)
+
+
+def of_the_fit(ran: Ran, scratch: Path) -> pl.LazyFrame:
+    """Let NVTabular transform the rows that it was fitted on, each without what its own fold says of it: ROW, outputs.
+
+    Folds go by the place of a row among those of its part of the file, so this reads the file of the fit.
+    """
+    return _made(ran, ran.rows, scratch, [ROW], new=False)
+
+
+def _made(ran: Ran, rows: Path, scratch: Path, keep: Sequence[str], *, new: bool) -> pl.LazyFrame:
+    out = scratch / "made"
+    ran.process.ask("transform", rows=str(rows), keep=list(keep), out=str(out), new=new)
     made = pl.scan_parquet(out / "*.parquet")
-    return made.select(*keep, *(pl.col(column.name).cast(polars_type(column)) for column in fitted.schema))
+    return made.select(*keep, *(pl.col(column.name).cast(polars_type(column)) for column in ran.fitted.schema))
 
 
-def _height(path: Path) -> int:
+def height(path: Path) -> int:
+    """Number of rows of a file."""
     return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())

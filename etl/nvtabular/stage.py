@@ -41,13 +41,14 @@ def write_rows(
         columns: The raw columns to write.
         large: Those that stay integers.
         path: The file.
-        keep: Further columns, written as they are.
+        keep: Columns that are written as they are.
 
     Raises:
         UserError: A column is missing, its type has changed, or one of the `large` ones holds a null.
     """
     written = []
-    for column in columns:
+    # The target can be kept and read, too.
+    for column in (one for one in columns if one.name not in keep):
         value = _canonical(frame, column)
         as_float = _whole(column) and column.name not in large
         written.append((value.cast(pl.Float64) if as_float else value).alias(column.name))

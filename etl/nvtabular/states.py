@@ -15,13 +15,16 @@ import polars as pl
 
 from core.errors import UserError
 from core.schema import Column, Tag
+from etl.nvtabular.key_states import group_statistics, target_statistics
 from etl.ops.base import Operator, State
 from etl.ops.categorify import Categorify
 from etl.ops.category_tables import Table
 from etl.ops.declare import SIGNED
 from etl.ops.fill import Medians
+from etl.ops.join_groupby import JoinGroupby
 from etl.ops.normalize import Extremes, Moments
 from etl.ops.reduce_dtype_size import Ranges
+from etl.ops.target_encoding import TargetEncoding
 from etl.ops.value_count import Lengths
 from etl.ops.vocabularies import COUNT, Vocabularies
 from etl.steps import PlannedStep
@@ -33,18 +36,19 @@ Learned = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Ours:
-    """An operator of ours and the columns that it is applied to."""
+    """An operator of ours, the columns that it is applied to, and those that its fit reads beside them."""
 
     operator: Operator[Any]
     columns: Sequence[Column]
+    numbers: Mapping[str, Column]
 
 
 Read = Callable[[Learned, Ours], State]
 """What NVTabular learned, and the operator that it becomes a state of."""
 
 
-def take_over(step: PlannedStep, columns: Sequence[Column], theirs: Learned) -> State:
-    """The state of a step from what NVTabular learned.
+def take_over(step: PlannedStep, known: Mapping[str, Column], theirs: Learned) -> State:
+    """The state of a step from what NVTabular learned; `known` has the columns of all references so far.
 
     Raises:
         UserError: It can't be taken over; names the operator and the cure.
@@ -52,7 +56,8 @@ def take_over(step: PlannedStep, columns: Sequence[Column], theirs: Learned) -> 
     if step.operator.state_type is State:
         return State()
     require_readable(step)
-    return READERS[step.operator.kind](theirs, Ours(step.operator, columns))
+    numbers = {name: known[step.fit_reads[name]].renamed(name) for name in step.operator.fit_dependencies}
+    return READERS[step.operator.kind](theirs, Ours(step.operator, step.columns(known), numbers))
 
 
 def require_readable(step: PlannedStep) -> None:
@@ -118,6 +123,16 @@ def _ranges(theirs: Learned, ours: Ours) -> State:
     return Ranges(low, high)
 
 
+def _groups(theirs: Learned, ours: Ours) -> State:
+    assert isinstance(ours.operator, JoinGroupby)
+    return group_statistics(theirs, ours.operator, ours.columns, ours.numbers)
+
+
+def _targets(theirs: Learned, ours: Ours) -> State:
+    assert isinstance(ours.operator, TargetEncoding)
+    return target_statistics(theirs, ours.operator, ours.columns, ours.numbers)
+
+
 def _number(value: Any, column: Column) -> float:
     number = float(value)
     if not math.isfinite(number):
@@ -132,9 +147,11 @@ def _number(value: Any, column: Column) -> float:
 READERS: dict[str, Read] = {
     "categorify": _vocabularies,
     "fill_median": _medians,
+    "join_groupby": _groups,
     "normalize": _moments,
     "normalize_min_max": _extremes,
     "reduce_dtype_size": _ranges,
+    "target_encoding": _targets,
     "value_count": _lengths,
 }
 """Operators whose statistics can be taken over."""

@@ -4,10 +4,11 @@ It imports nothing of this project and keeps to Python 3.8, since NVTabular's co
 Each line is a request in JSON, each line of the answer `{"ok": ...}` or `{"error": "..."}`:
 
     {"do": "fit", "steps": [...], "outputs": PARTS, "rows": FILE}         -> number of a step -> what it learned
-    {"do": "transform", "rows": FILE, "keep": [...], "out": DIRECTORY}    -> null
+    {"do": "transform", "rows": FILE, "keep": [...], "out": DIRECTORY, "new": true}    -> null
 
-A step is `{"number": 3, "name": "Clip", "args": [], "kwargs": {}, "inputs": PARTS, "out_path": DIRECTORY}`. PARTS say
+A step is `{"number": "3", "name": "Clip", "args": [], "kwargs": {}, "inputs": PARTS, "out_path": DIRECTORY}`. PARTS say
 where columns come from: `[["", [names]], ["2", [names] or null]]`, raw columns and outputs of step 2, null for all.
+Its outputs can be `"renamed": {name: new name}`; those of a step `"beside": true` go nowhere, it only learns.
 """
 
 from __future__ import annotations
@@ -37,28 +38,47 @@ class Worker:
 
         self.nvtabular, self.new_node = nvtabular, WorkflowNode
         self.nodes: dict[str, Any] = {}
+        self.operators: dict[str, Any] = {}
         self.output: Any = None
 
     def fit(self, steps: list[dict[str, Any]], outputs: list[Any], rows: str) -> dict[str, Any]:
         """Build the graph and learn from the rows of a file."""
-        self.nodes, operators = {}, {}
+        self.nodes, self.operators, beside = {}, {}, []
         for step in steps:
-            made = getattr(self.nvtabular.ops, step["name"])(*step["args"], **step["kwargs"])
-            # Two operators over one column would write the same file, and the default is the current directory.
-            if hasattr(made, "out_path"):
-                made.out_path = step["out_path"]
-            number = str(step["number"])
-            operators[number] = made
-            self.nodes[number] = self.node(step["inputs"]) >> made
+            node = self.step(step)
+            if step.get("beside"):
+                # Under names of their own: two outputs of one name can't be put side by side.
+                beside.append(node >> self.nvtabular.ops.Rename(postfix=" " + step["number"]))
+            self.nodes[step["number"]] = node
         self.output = self.node(outputs)
-        self.nvtabular.Workflow(self.output).fit(self.dataset(rows))
-        return {number: learned(made) for number, made in operators.items()}
+        self.nvtabular.Workflow(functools.reduce(operator.add, beside, self.output)).fit(self.dataset(rows))
+        return {number: learned(made) for number, made in self.operators.items()}
 
-    def transform(self, rows: str, keep: list[str], out: str) -> None:
-        """Apply to the rows of a file; `keep` are columns to pass on as they are."""
-        data = self.dataset(rows)
-        node = self.output + self.node([["", keep]]) if keep else self.output
-        self.nvtabular.Workflow(node).fit_schema(data.schema).transform(data).to_parquet(out)
+    def step(self, step: dict[str, Any]) -> Any:
+        """The node of a step."""
+        made = getattr(self.nvtabular.ops, step["name"])(*step["args"], **step["kwargs"])
+        # Two operators over one column would write the same file, and the default is the current directory.
+        if hasattr(made, "out_path"):
+            made.out_path = step["out_path"]
+        self.operators[step["number"]] = made
+        node, names = self.node(step["inputs"]) >> made, step.get("renamed")
+        return node >> self.nvtabular.ops.Rename(f=lambda name: names.get(name, name)) if names else node
+
+    def transform(self, rows: str, keep: list[str], out: str, new: bool) -> None:
+        """Apply to the rows of a file; `keep` are columns to pass on as they are.
+
+        New rows are encoded by all rows of the fit, as its documentation says; without that, by those of some fold.
+        """
+        folds = {made: made.kfold for made in self.operators.values() if hasattr(made, "kfold")}
+        try:
+            for made in folds if new else ():
+                made.kfold = 1
+            data = self.dataset(rows)
+            node = self.output + self.node([["", keep]]) if keep else self.output
+            self.nvtabular.Workflow(node).fit_schema(data.schema).transform(data).to_parquet(out)
+        finally:
+            for made, kfold in folds.items():
+                made.kfold = kfold
 
     def node(self, parts: list[Any]) -> Any:
         """One node that gives the columns of all parts."""

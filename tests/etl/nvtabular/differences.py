@@ -228,6 +228,27 @@ def counts_alone(peer: Peer) -> None:
     assert ours(["k"], JoinGroupby(), rows)["k_count"].to_list() == [2.0, 2.0, 1.0]
 
 
+def alone_and_in_a_group(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", "b"], "m": [1, 2, 2], "x": [1.0, 2.0, 3.0]})
+    keys = [["k", "m"], "k"]
+    fails(lambda: peer.both(keys >> peer.ops.JoinGroupby(cont_cols=["x"], stats=["sum"]), rows), "KeyError", "k_m")
+    assert ours(keys, JoinGroupby("x", ["sum"]), rows)["k_x_sum"].to_list() == [3.0, 3.0, 3.0]
+
+
+def joined_by_another_separator(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]})
+    theirs = peer.ops.JoinGroupby(cont_cols=["x"], stats=["sum"], name_sep="-")
+    fails(lambda: peer.both(["k"] >> theirs, rows), "k_x_sum")
+    assert ours(["k"], JoinGroupby("x", ["sum"], name_sep="-"), rows).columns == ["k-x-sum"]
+
+
+def deviation_of_equal_numbers(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a"] * 3, "x": [0.1] * 3})
+    theirs = peer.both(["k"] >> peer.ops.JoinGroupby(cont_cols=["x"], stats=["std"]), rows)
+    assert theirs["k_x_std"].fill_nan(None).fill_null(1e-9).to_list() != [0.0] * 3
+    assert ours(["k"], JoinGroupby("x", ["std"]), rows)["k_x_std"].to_list() == [0.0] * 3
+
+
 CLICKS = pl.DataFrame({"k": [*"abababab"], "y": [1, 0, 1, 1, 0, 0, 1, 0]})
 
 
@@ -274,6 +295,14 @@ def key_without_value_encoded(peer: Peer) -> None:
     assert theirs == pytest.approx((1 + 0.75) / (0 + 1)), "the rows without a key count as none"
     made = ours(["k"], TargetEncoding("y", kfold=1, p_smooth=1), rows)["TE_k_y"][2]
     assert made == pytest.approx((1 + 0.75) / (2 + 1))
+
+
+def rows_without_a_target(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", "a"], "y": [1.0, None, 0.0]})
+    theirs = peer.both(["k"] >> peer.ops.TargetEncoding("y", kfold=1, p_smooth=1), rows)["TE_k_y"][0]
+    assert theirs == pytest.approx((1 + 0.5) / (3 + 1))
+    made = ours(["k"], TargetEncoding("y", kfold=1, p_smooth=1), rows)["TE_k_y"][0]
+    assert made == pytest.approx((1 + 0.5) / (2 + 1))
 
 
 def rows_in_any_order(peer: Peer) -> None:
@@ -376,12 +405,16 @@ DIFFERENCES: dict[str, Callable[[Peer], None]] = {
     "join_groupby: numbers without a value": number_without_value,
     "join_groupby: a key that was not seen": key_that_was_not_seen,
     "join_groupby: no cont_cols": counts_alone,
+    "join_groupby: a column alone and in a group": alone_and_in_a_group,
+    "join_groupby: another name_sep": joined_by_another_separator,
+    "join_groupby: deviation of equal numbers": deviation_of_equal_numbers,
     "target_encoding: folds": folds,
     "target_encoding: new rows": target_encoding_of_new_rows,
     "target_encoding: target at inference": target_at_inference,
     "target_encoding: target_mean": given_mean,
     "target_encoding: out_col": names_of_encodings,
     "target_encoding: rows without a key": key_without_value_encoded,
+    "target_encoding: rows without a target": rows_without_a_target,
     "difference_lag: order of rows": rows_in_any_order,
     "difference_lag: several parts": difference_across_parts,
     "groupby: several parts": groups_across_parts,

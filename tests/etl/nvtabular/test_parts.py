@@ -14,7 +14,8 @@ from etl import Fitted, Workflow
 from etl.nvtabular.check import require_equal
 from etl.nvtabular.stage import large_integers, write_rows
 from etl.nvtabular.states import take_over
-from etl.ops import Categorify, FillMedian, JoinGroupby, Normalize, NormalizeMinMax, ReduceDtypeSize, ValueCount
+from etl.ops import Categorify, DataStats, FillMedian, Normalize, NormalizeMinMax, ReduceDtypeSize, ValueCount
+from etl.steps import raw_columns
 
 RAW = pl.DataFrame(
     {
@@ -115,8 +116,7 @@ def test_null_nan_and_infinity_are_what_they_are() -> None:
 
 def taken(node: Any, learned: dict[str, Any], frame: pl.DataFrame = FRAME) -> Any:
     plan = Workflow(node).plan(frame.schema)
-    step = plan.steps[-1]
-    return take_over(step, Workflow(node).fit(frame).steps[-1].columns, learned)
+    return take_over(plan.steps[-1], raw_columns((*plan.inputs, *plan.fit_inputs)), learned)
 
 
 def test_numbers_are_taken_over() -> None:
@@ -145,5 +145,5 @@ def test_vocabularies_are_taken_over_in_its_order(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_taken_over_is_named() -> None:
-    with pytest.raises(UserError, match="what NVTabular learns for join_groupby can't be taken over"):
-        taken(["c"] >> JoinGroupby(), {})
+    with pytest.raises(UserError, match="what NVTabular learns for data_stats can't be taken over"):
+        taken(["c"] >> DataStats(), {})

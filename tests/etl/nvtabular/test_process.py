@@ -130,11 +130,11 @@ def test_a_plan_is_described_step_by_step(tmp_path: Path) -> None:
     steps, outputs = describe(Workflow(node).plan(SCHEMA), tmp_path)
     told = [(step["number"], step["name"], step["inputs"]) for step in steps]
     assert told == [
-        (1, "FillMedian", [["", ["x", "y"]]]),
-        (2, "Normalize", [["1", None]]),
-        (3, "LogOp", [["1", ["y"]]]),
-        (4, "Rename", [["3", None]]),
-        (5, "Categorify", [["", ["c"]]]),
+        ("1", "FillMedian", [["", ["x", "y"]]]),
+        ("2", "Normalize", [["1", None]]),
+        ("3", "LogOp", [["1", ["y"]]]),
+        ("4", "Rename", [["3", None]]),
+        ("5", "Categorify", [["", ["c"]]]),
     ]
     assert outputs == [["2", None], ["4", None], ["5", None]]
     assert len({step["out_path"] for step in steps}) == 5
