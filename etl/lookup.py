@@ -15,17 +15,9 @@ would rather have 20,000, but `replace_strict` hashes the vocabulary again for e
 
 
 def add_ids(
-    frame: pl.LazyFrame,
-    key: str,
-    values: pl.Series,
-    output: str,
-    *,
-    first: int,
-    unknown: int,
-    ordered: bool,
-    host: bool = False,
+    frame: pl.LazyFrame, key: str, values: pl.Series, output: str, *, first: int, unknown: int, ordered: bool
 ) -> pl.LazyFrame:
-    """Add the column `output`, Int32: `first` + position of the key among `values`, or `unknown`.
+    """Add the column `output`, Int32: `first` + position of the key among `values`, or `unknown`; no Python is in it.
 
     Args:
         frame: Holds the column `key`.
@@ -35,15 +27,14 @@ def add_ids(
         first: Id of the first value.
         unknown: Id of all other keys.
         ordered: Keep the order of rows.
-        host: The plan may hold Python.
 
     Example:
         >>> frame = pl.LazyFrame({"k": ["b", "z", None]})
         >>> add_ids(frame, "k", pl.Series(["a", "b"]), "id", first=3, unknown=2, ordered=True).collect()["id"].to_list()
         [4, 2, 2]
     """
-    if host or len(values) <= SMALL:
-        return frame.with_columns(found(pl.col(key), values, first=first, unknown=unknown, host=host).alias(output))
+    if len(values) <= SMALL:
+        return frame.with_columns(_replaced(pl.col(key), values, first, unknown).alias(output))
     ids = pl.int_range(first, first + len(values), dtype=pl.Int32, eager=True)
     value = f"{output}!value"
     table = pl.LazyFrame({value: values, output: ids})
@@ -51,19 +42,26 @@ def add_ids(
     return joined.with_columns(pl.col(output).fill_null(unknown))
 
 
-def found(key: pl.Expr, values: pl.Series, *, first: int, unknown: int, host: bool) -> pl.Expr:
-    """The same as an expression.
+def found(key: pl.Expr, values: pl.Series, *, first: int, unknown: int, null: int) -> pl.Expr:
+    """The same as an expression, for plans that may hold Python; `null` is the id of null.
+
+    One expression, so that a plan holds no column between the key and the id.
 
     Example:
-        >>> frame = pl.DataFrame({"k": [["b", "z"], []]})
-        >>> look = found(pl.element(), pl.Series(["a", "b"]), first=3, unknown=2, host=True)
+        >>> frame = pl.DataFrame({"k": [["b", "z", None], []]})
+        >>> look = found(pl.element(), pl.Series(["a", "b"]), first=3, unknown=2, null=1)
         >>> frame.select(pl.col("k").list.eval(look))["k"].to_list()
-        [[4, 2], []]
+        [[4, 2, 1], []]
     """
-    if values.is_empty():
-        return pl.lit(unknown, pl.Int32)
-    if host and (values.dtype != pl.String or len(values) > SMALL_TEXT):
-        find = Positions(values, first=first, unknown=unknown)
+    if values.dtype != pl.String or len(values) > SMALL_TEXT:
+        find = Positions(values, first=first, unknown=unknown, null=null)
         return key.map_batches(find, return_dtype=pl.Int32, is_elementwise=True)
+    return pl.when(key.is_null()).then(pl.lit(null, pl.Int32)).otherwise(_replaced(key, values, first, unknown))
+
+
+def _replaced(key: pl.Expr, values: pl.Series, first: int, unknown: int) -> pl.Expr:
+    other = pl.lit(unknown, pl.Int32)
+    if values.is_empty():
+        return other
     ids = pl.int_range(first, first + len(values), dtype=pl.Int32, eager=True)
-    return key.replace_strict(values, ids, default=pl.lit(unknown, pl.Int32), return_dtype=pl.Int32)
+    return key.replace_strict(values, ids, default=other, return_dtype=pl.Int32)

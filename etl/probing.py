@@ -1,7 +1,7 @@
 """Where keys lie among distinct values: a hash table of positions in NumPy, for plans that run on the CPU.
 
 Open addressing with linear probing (Knuth, The Art of Computer Programming 3, 6.4, algorithm L). A slot holds the
-position of a value, plus 1; the values themselves stay where they are, so a table costs 8 to 16 bytes a value. Values
+position of a value, plus 1; the values themselves stay where they are, so a table costs 6 bytes a value. Values
 come most frequent first: those take the slots that their hashes name, so most keys are found at the first look. Each
 step is one NumPy call over a block of keys that fits the processor's cache, and such calls let other threads run.
 
@@ -12,6 +12,7 @@ Polars' own ways build a hash table for each batch of rows (`replace_strict`) or
 from __future__ import annotations
 
 import abc
+import math
 import threading
 from typing import TypeAlias
 
@@ -30,6 +31,8 @@ BLOCK = 65_536
 """Keys looked up at once."""
 BUILD = 1 << 20
 """Values put into the table at once."""
+FREE = 0.5
+"""Slots that stay free, as a share of the values: a table costs 6 bytes a value."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio; multiplying by it spreads neighbours."""
 _HALF = np.uint64(32)
@@ -38,7 +41,7 @@ _HALF = np.uint64(32)
 class Positions:
     """A function of a series of keys: the position of each among distinct values, Int32; -1 for null and the unknown.
 
-    With `first` and `unknown` it gives ids: `first` + position, and `unknown` for the others.
+    With `first`, `unknown` and `null` it gives ids: `first` + position, `null` for null, `unknown` for the others.
 
     The table is built when it is first needed, once, whichever thread comes first.
 
@@ -46,6 +49,7 @@ class Positions:
         values: Int64 or String, distinct, none of them null; most frequent first is fastest.
         first: Given to the first value.
         unknown: Given to all other keys.
+        null: Given to null; None: null is unknown.
 
     Example:
         >>> find = Positions(pl.Series(["b", "a"]))
@@ -53,26 +57,28 @@ class Positions:
         [1, -1, -1, 0]
     """
 
-    def __init__(self, values: pl.Series, *, first: int = 0, unknown: int = -1) -> None:
+    def __init__(self, values: pl.Series, *, first: int = 0, unknown: int = -1, null: int | None = None) -> None:
         self._values = values
         self._first, self._unknown = np.int32(first), np.int32(unknown)
+        self._null = self._unknown if null is None else np.int32(null)
         self._table: _Table | None = None
         self._lock = threading.Lock()
 
     def __call__(self, keys: pl.Series) -> pl.Series:
         """Look up keys of the type of the values."""
         table = self._ready()
-        if not table.slots.size:
-            return pl.Series(keys.name, np.full(len(keys), self._unknown))
         found = np.empty(len(keys), np.int32)
         for start in range(0, len(keys), BLOCK):
-            part = keys.slice(start, BLOCK)
-            place = found[start : start + BLOCK]
-            slots = table.find(part.fill_null(table.null) if part.null_count() else part)
-            if table.holds_null:
-                slots[part.is_null().to_numpy()] = 0
-            np.add(slots, self._first - np.int32(1), out=place)
-            place[slots == 0] = self._unknown
+            part, place = keys.slice(start, BLOCK), found[start : start + BLOCK]
+            nulls = part.is_null().to_numpy() if part.null_count() else None
+            if table.slots.size:
+                slots = table.find(part if nulls is None else part.fill_null(table.null))
+                np.add(slots, self._first - np.int32(1), out=place)
+                place[slots == 0] = self._unknown
+            else:
+                place[:] = self._unknown
+            if nulls is not None:
+                place[nulls] = self._null
         return pl.Series(keys.name, found)
 
     def _ready(self) -> _Table:
@@ -87,24 +93,20 @@ class _Table(abc.ABC):
     """The slots; what a key is, and how it is compared, differs by type.
 
     Attributes:
-        null: A key that stands for null: one that workflows turn into null before, so values hardly hold it.
+        null: A key to look up in place of null; what is found is thrown away.
     """
 
     null: int | str
 
     def __init__(self, values: pl.Series) -> None:
-        self.holds_null = bool((values == self.null).any())
         count = len(values)
-        bits = max(2, (2 * count - 1).bit_length())
-        self.shift = np.uint64(64 - bits)
-        self.last = (1 << bits) - 1
-        self.slots: Slots = np.zeros(1 << bits if count else 0, np.int32)
+        self.slots: Slots = np.zeros(count + math.ceil(FREE * count), np.int32)
         for start in range(0, count, BUILD):
             self._put(values.slice(start, BUILD), start)
 
     @abc.abstractmethod
     def hashes(self, keys: pl.Series) -> Hashes:
-        """64 bits of each key; the highest ones name its slot."""
+        """64 bits of each key; the upper half names its slot."""
 
     @abc.abstractmethod
     def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
@@ -117,7 +119,7 @@ class _Table(abc.ABC):
         rows = np.flatnonzero(self.differ(found, keys, None) & (found > 0))
         place = place[rows]
         while rows.size:
-            place = (place + 1) & self.last
+            place = self._next(place)
             slots = self.slots.take(place)
             found[rows] = slots
             on = np.flatnonzero(self.differ(slots, keys, rows) & (slots > 0))
@@ -125,7 +127,13 @@ class _Table(abc.ABC):
         return found
 
     def _home(self, keys: pl.Series) -> Places:
-        return (self.hashes(keys) >> self.shift).view(np.int64)
+        # The upper half of the hash, as a fraction of the table (Lemire, Fast Random Integer Generation, 2019).
+        return ((self.hashes(keys) >> _HALF) * np.uint64(self.slots.size) >> _HALF).view(np.int64)
+
+    def _next(self, place: Places) -> Places:
+        place = place + 1
+        place[place == self.slots.size] = 0
+        return place
 
     def _put(self, values: pl.Series, start: int) -> None:
         """Give each value the first free slot from its home on; of several that want one, the first value has it."""
@@ -136,7 +144,7 @@ class _Table(abc.ABC):
             # Of equal indices the last assignment stays.
             self.slots[place[free]] = own[free]
             on = np.flatnonzero(self.slots.take(place) != own)
-            own, place = own[on], (place[on] + 1) & self.last
+            own, place = own[on], self._next(place[on])
 
 
 class _Whole(_Table):

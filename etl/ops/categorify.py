@@ -137,19 +137,17 @@ class Categorify(CategorifySettings):
         tables = self.tables(columns)
         ids = {table.name: self._ids(table, state) for table in tables}
         singles = [(ids[table.name], one) for table in tables if not table.combined for one in table.columns]
-        flat = [(layout, column, wiring.outputs[column.name]) for layout, column in singles if not column.is_list]
-        keys = [
-            key_expression(pl.col(wiring.inputs[column.name]), column).alias(key_of(output))
-            for _, column, output in flat
-        ]
-        frame = frame.with_columns(keys)
-        for layout, column, output in flat:
-            frame = layout.add_found(frame, column, output, wiring)
-        made = [(layout, output) for layout, _, output in flat]
+        flat = [(layout, column) for layout, column in singles if not column.is_list]
+        if wiring.collect is None:
+            frame = frame.with_columns(
+                layout.ids(pl.col(wiring.inputs[column.name]), column).alias(wiring.outputs[column.name])
+                for layout, column in flat
+            )
+        else:
+            frame = _looked_up(frame, flat, wiring)
         for table in (table for table in tables if table.combined):
-            frame = ids[table.name].add_combination(frame, wiring.outputs[table.name], wiring)
-            made.append((ids[table.name], wiring.outputs[table.name]))
-        frame = frame.with_columns(layout.id(output) for layout, output in made)
+            output = wiring.outputs[table.name]
+            frame = ids[table.name].add_combination(frame, output, wiring).with_columns(ids[table.name].id(output))
         lists = [(layout, column) for layout, column in singles if column.is_list]
         inside = {one.name: layout.in_lists(pl.col(wiring.inputs[one.name]), one) for layout, one in lists}
         return add_lists(frame, inside, wiring)
@@ -235,3 +233,15 @@ class Categorify(CategorifySettings):
         dtype = POLARS[DType(self.dtype or "int32")]
         known = state.by_column[table.name]
         return Ids(table, known, self.buckets(table), state.shifts.get(table.name, ()), dtype)
+
+
+def _looked_up(frame: pl.LazyFrame, flat: Sequence[tuple[Ids, Column]], wiring: Wiring) -> pl.LazyFrame:
+    """Add the ids of columns of single values, by way of their keys; no Python in the plan."""
+    outputs = [(layout, column, wiring.outputs[column.name]) for layout, column in flat]
+    frame = frame.with_columns(
+        key_expression(pl.col(wiring.inputs[column.name]), column).alias(key_of(output))
+        for _, column, output in outputs
+    )
+    for layout, column, output in outputs:
+        frame = layout.add_found(frame, column, output, wiring)
+    return frame.with_columns(layout.id(output) for layout, _, output in outputs)

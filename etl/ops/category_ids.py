@@ -19,6 +19,7 @@ from etl.hashing import add_bucket, add_cross, bucket, bucket_node, cross_node
 from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, where
 from etl.ops.base import Wiring
 from etl.ops.category_tables import VALUE, Table
+from etl.ops.key_rows import RowNumbers
 from etl.ops.keys import key_dtype, key_expression, key_node
 from etl.ops.vocabularies import Shifts
 from etl.types import clean
@@ -55,26 +56,33 @@ class Ids:
         """What a lookup gives for a value that it doesn't hold."""
         return OOV if self.buckets == 1 else _MISSED
 
-    def add_found(self, frame: pl.LazyFrame, column: Column, output: str, wiring: Wiring) -> pl.LazyFrame:
-        """Look a column of single values up, whose key stands in `key_of(output)`."""
-        key, found = key_of(output), _found(output)
-        frame = lookup.add_ids(
-            frame,
-            key,
-            self.known[VALUE],
-            found,
-            first=self.first,
-            unknown=self._unknown,
-            ordered=wiring.ordered,
-            host=wiring.collect is None,
+    def ids(self, x: pl.Expr, column: Column) -> pl.Expr:
+        """The ids of a column of single values, or of elements of lists, where the plan can hold Python."""
+        key = key_expression(x, column)
+        own = lookup.found(key, self.known[VALUE], first=self.first, unknown=self._unknown, null=NULL)
+        if self.buckets > 1:
+            hashed = bucket(key, key_dtype(column), self.buckets) + OOV
+            own = pl.when(own == _MISSED).then(hashed).otherwise(own)
+        return self._placed(own)
+
+    def in_lists(self, x: pl.Expr, column: Column) -> pl.Expr:
+        """The ids of the elements of lists; a null list becomes an empty one."""
+        return x.list.eval(self.ids(clean(pl.element(), column.dtype), column)).fill_null(
+            pl.lit([], pl.List(self.dtype))
         )
+
+    def add_found(self, frame: pl.LazyFrame, column: Column, output: str, wiring: Wiring) -> pl.LazyFrame:
+        """Look a column of single values up, whose key stands in `key_of(output)`; no Python in the plan."""
+        key, found = key_of(output), _found(output)
+        limits = {"first": self.first, "unknown": self._unknown}
+        frame = lookup.add_ids(frame, key, self.known[VALUE], found, **limits, ordered=wiring.ordered)
         if self.buckets == 1:
             return frame
         dtype = key_dtype(column)
         return add_bucket(frame, key, dtype, _bucket(output), buckets=self.buckets, collect=wiring.collect)
 
     def add_combination(self, frame: pl.LazyFrame, output: str, wiring: Wiring) -> pl.LazyFrame:
-        """The same for combinations: the columns are joined to the table of those that have ids."""
+        """Look combinations up, each by the row that it has in the table of those that have ids."""
         parts = [f"{output}!{number}" for number in range(len(self.table.columns))]
         made = [
             key_expression(pl.col(wiring.inputs[column.name]), column).alias(part)
@@ -83,6 +91,27 @@ class Ids:
         some = pl.any_horizontal(pl.col(part).is_not_null() for part in parts)
         # The lookup of a single column tells null by its key; so does this one.
         frame = frame.with_columns(made).with_columns(pl.when(some).then(1).alias(key_of(output)))
+        frame = (
+            self._found_row(frame, parts, output)
+            if wiring.collect is None
+            else self._joined(frame, parts, output, wiring)
+        )
+        if self.buckets == 1:
+            return frame
+        dtypes, output = self.table.dtypes, _bucket(output)
+        return add_cross(frame, parts, dtypes, output, buckets=self.buckets, collect=wiring.collect)
+
+    def _found_row(self, frame: pl.LazyFrame, parts: Sequence[str], output: str) -> pl.LazyFrame:
+        find = RowNumbers(self.known.select(self.table.keys))
+        row = pl.struct(parts).map_batches(find, return_dtype=pl.Int32, is_elementwise=True)
+        return frame.with_columns(row.alias(_found(output))).with_columns(
+            pl.when(pl.col(_found(output)) < self.known.height)
+            .then(pl.col(_found(output)) + self.first)
+            .otherwise(pl.lit(self._unknown, pl.Int32))
+            .alias(_found(output))
+        )
+
+    def _joined(self, frame: pl.LazyFrame, parts: Sequence[str], output: str, wiring: Wiring) -> pl.LazyFrame:
         ids = pl.int_range(self.first, self.first + self.known.height, dtype=pl.Int32, eager=True)
         right = [f"{part}!" for part in parts]
         table = self.known.select(pl.col(self.table.keys)).rename(dict(zip(self.table.keys, right, strict=True)))
@@ -93,30 +122,19 @@ class Ids:
             how="left",
             nulls_equal=True,
             maintain_order="left" if wiring.ordered else "none",
-        ).with_columns(pl.col(_found(output)).fill_null(self._unknown))
-        if self.buckets == 1:
-            return joined
-        dtypes, output = self.table.dtypes, _bucket(output)
-        return add_cross(joined, parts, dtypes, output, buckets=self.buckets, collect=wiring.collect)
+        )
+        return joined.with_columns(pl.col(_found(output)).fill_null(self._unknown))
 
     def id(self, output: str) -> pl.Expr:
         """The id, once everything is looked up."""
         found = pl.col(_found(output))
         if self.buckets > 1:
             found = pl.when(found == _MISSED).then(pl.col(_bucket(output)) + OOV).otherwise(found)
-        return self._final(found, pl.col(key_of(output)).is_null()).alias(output)
+        null = pl.col(key_of(output)).is_null()
+        return self._placed(pl.when(null).then(pl.lit(NULL, pl.Int32)).otherwise(found)).alias(output)
 
-    def in_lists(self, x: pl.Expr, column: Column) -> pl.Expr:
-        """The ids of the elements of lists; a null list becomes an empty one."""
-        key = key_expression(clean(pl.element(), column.dtype), column)
-        found = lookup.found(key, self.known[VALUE], first=self.first, unknown=self._unknown, host=True)
-        if self.buckets > 1:
-            hashed = bucket(key, key_dtype(column), self.buckets) + OOV
-            found = pl.when(found == _MISSED).then(hashed).otherwise(found)
-        return x.list.eval(self._final(found, key.is_null())).fill_null(pl.lit([], pl.List(self.dtype)))
-
-    def _final(self, found: pl.Expr, null: pl.Expr) -> pl.Expr:
-        own = pl.when(null).then(pl.lit(NULL, pl.Int32)).otherwise(found)
+    def _placed(self, own: pl.Expr) -> pl.Expr:
+        """Own ids, shifted where vocabularies share a space of ids, in their type."""
         if not self.shifts:
             return own if self.dtype == pl.Int32 else own.cast(self.dtype)
         add = pl.lit(0, pl.Int32)

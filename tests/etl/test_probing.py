@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.lookup import add_ids
+from etl.lookup import add_ids, found
 from etl.onnx import INT_NULL
 from etl.probing import Positions, _Whole
 
@@ -63,6 +63,13 @@ def test_the_value_that_stands_for_null_can_be_a_value():
     assert Positions(pl.Series([""]))(pl.Series(["", None])).to_list() == [0, -1]
 
 
+@pytest.mark.parametrize("values", [pl.Series([7, INT_NULL]), pl.Series(["", "a"]), pl.Series([], dtype=pl.Int64)])
+def test_null_has_an_id_of_its_own(values):
+    keys = pl.concat([pl.Series([None], dtype=values.dtype), values, pl.Series([9]).cast(values.dtype)])
+    ids = Positions(values, first=3, unknown=2, null=1)(keys).to_list()
+    assert ids == [1, *range(3, 3 + len(values)), 2]
+
+
 def test_threads_share_one_table():
     values = pl.int_range(0, 50_000, eager=True)
     find = Positions(values)
@@ -75,9 +82,8 @@ def test_plans_with_and_without_python_give_the_same(dtype):
     values = pl.int_range(0, 40_000, eager=True).shuffle(seed=3).cast(dtype)
     keys = pl.DataFrame({"k": pl.int_range(-500, 60_000, eager=True).cast(dtype).shuffle(seed=4)}).lazy()
     keys = pl.concat([keys, keys.select(pl.lit(None, dtype).alias("k")).head(1)])
-    with_it, without = (
-        add_ids(keys, "k", values, "id", first=3, unknown=2, ordered=True, host=host).collect(engine="streaming")
-        for host in (True, False)
-    )
+    given = found(pl.col("k"), values, first=3, unknown=2, null=2).alias("id")
+    with_it = keys.with_columns(given).collect(engine="streaming")
+    without = add_ids(keys, "k", values, "id", first=3, unknown=2, ordered=True).collect(engine="streaming")
     assert with_it.equals(without)
     assert with_it["id"].max() == 40_002
