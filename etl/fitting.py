@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -58,14 +59,16 @@ def fit(
     Raises:
         UserError: A column holds no value, or an operator can't learn from what it holds.
     """
-    if only is not None and not any(step.operator.windowed for step in plan.steps):
+    windowed = any(step.operator.windowed for step in plan.steps)
+    if only is not None and not windowed:
         frame, only = frame.filter(only), None
     old = {} if before is None else {step.number: step.state for step in before.steps}
     fitting = _Fitting(plan, frame, engine, only, old, raw_columns((*plan.inputs, *plan.fit_inputs)))
-    while len(fitting.done) < len(plan.steps):
-        level = fitting.settle()
-        if level:
-            fitting.learn(level)
+    with engine.spilling(frame) if windowed else nullcontext():
+        while len(fitting.done) < len(plan.steps):
+            level = fitting.settle()
+            if level:
+                fitting.learn(level)
     steps = tuple(fitting.done[step.number] for step in plan.steps)
     earlier = () if before is None else before.seen
     new = () if fitting.seen is None else (replace(fitting.seen, label=label),)

@@ -13,7 +13,7 @@ import polars as pl
 
 from core.dataset import ROW, Dataset
 from core.schema import Tag
-from etl.engines.cpu import ONE_BY_ONE
+from etl.engines.cpu import CpuEngine
 from etl.entities import FEATURES
 from etl.fitted import Fitted
 from etl.ops.windows.base import Windowed
@@ -42,8 +42,11 @@ def write_latest(dataset: Dataset, fitted: Fitted, frame: pl.LazyFrame, some: pl
     if any(names.values()):
         whole = pl.concat([whole, _behind(dataset, fitted, rows).lazy()], how="diagonal")
     wanted = pl.col(_WHOSE).is_not_null() | pl.col(ROW).is_in(some[ROW].cast(pl.Int64).implode())
-    made = serving_rows(fitted, whole, keep=[_WHOSE, *some.columns]).filter(wanted)
-    found = made.collect(engine="streaming", optimizations=ONE_BY_ONE).sort(ROW)
+    engine = CpuEngine()
+    engine.workplace = dataset.path
+    with engine.spilling(whole):
+        made = serving_rows(fitted, whole, keep=[_WHOSE, *some.columns], engine=engine).filter(wanted)
+        found = engine.collect([made])[0].sort(ROW)
     for number, (side, chosen) in enumerate(names.items()):
         if chosen:
             own = found.filter(pl.col(_WHOSE) == number).select(chosen)

@@ -57,6 +57,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
     try:
         # Steps outside the engine run on the CPU.
         with make(spec.engine) as engine, translated("cpu"):
+            engine.workplace = workplace
             with phases("read") as phase:
                 data = label(sources, spec, workplace, engine, seed)
                 phase.rows = data.seen.rows

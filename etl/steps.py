@@ -176,7 +176,7 @@ def wiring(
 ) -> Wiring:
     """What an operator is told of the frame."""
     collect = None if engine.ticks else engine.collect
-    return Wiring(reads, outputs, ordered, collect, columns, ROW_REFERENCE, TRAINING_REFERENCE)
+    return Wiring(reads, outputs, ordered, collect, columns, ROW_REFERENCE, TRAINING_REFERENCE, spill=engine.spill)
 
 
 @dataclass(frozen=True)

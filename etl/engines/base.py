@@ -7,7 +7,8 @@ that runs no plans (NVTabular) has a fit and a transform of its own instead.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -19,6 +20,7 @@ from etl.counting import Counting
 
 if TYPE_CHECKING:
     from etl.fitted import Fitted
+    from etl.spill import Spill
     from etl.workflow import Workflow
 
 ROW_GROUP = 65_536
@@ -47,6 +49,8 @@ class Engine(abc.ABC):
             engine can't number the rows of a scan without holding them all at once.
         ticks: Plans may carry Python callbacks that count rows.
         rounds: In how many goes what runs now reads the rows; what counts rows divides by it.
+        workplace: Where temporary files go; None: where the system has them.
+        spill: Where windows lay their rows, while `spilling` lasts and there are many of them.
     """
 
     name: str
@@ -54,6 +58,16 @@ class Engine(abc.ABC):
     staged: bool = False
     ticks: bool = False
     rounds: int = 1
+    workplace: Path | None = None
+    spill: Spill | None = None
+
+    @contextmanager
+    def spilling(self, frame: pl.LazyFrame) -> Iterator[None]:
+        """Promise that plans over these rows, written while this lasts, are run by this engine while it lasts.
+
+        An engine may then compute windows beforehand, and lay them on disk; most don't.
+        """
+        yield
 
     def expect(self, rows: int, columns: int) -> None:  # noqa: B027 - most engines have nothing to choose
         """Hear how large the data are that the next plans read; an engine may choose by it how to run them."""
@@ -118,7 +132,9 @@ class Engine(abc.ABC):
             keep: SPLIT, ROW and whatever else is to be written beside the outputs.
             training: Which rows the workflow was fitted on; see `Fitted.transform`.
         """
-        return self.sink(fitted.transform(frame, keep=keep, engine=self, training=training), directory)
+        windowed = any(step.operator.windowed for step in fitted.steps)
+        with self.spilling(frame) if windowed else nullcontext():
+            return self.sink(fitted.transform(frame, keep=keep, engine=self, training=training), directory)
 
     def close(self) -> None:  # noqa: B027  most engines hold nothing
         """Give back what the engine holds (a cluster, a device)."""

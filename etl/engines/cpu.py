@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 from polars.io.partition import FileProviderArgs
 
 from core.dataset import ROW, SPLIT, SPLITS
+from etl import spill
 from etl.counting import Counting
 from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
 from etl.engines.counts import AT_WORK, Group, groups_of
@@ -46,6 +48,23 @@ class CpuEngine(Engine):
         """See `Engine.expect`: the number of rows decides how many columns are counted at once."""
         self._rows = rows
 
+    @contextmanager
+    def spilling(self, frame: pl.LazyFrame) -> Iterator[None]:
+        """See `Engine.spilling`: windows of many rows are computed part by part (`etl.spill`)."""
+        rows = self._rows
+        if rows is None:
+            with translated(self.name):
+                rows = frame.select(pl.len()).collect(engine="streaming").item()
+        if rows < spill.SMALL_ROWS or self.spill is not None:
+            yield
+            return
+        with spill.spill_in(self.workplace, rows) as made:
+            self.spill = made
+            try:
+                yield
+            finally:
+                self.spill = None
+
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """See `Engine.collect`."""
         return self.compute(frames)
@@ -57,7 +76,7 @@ class CpuEngine(Engine):
             grouped = {place for group in groups for place in group.keys}
             plans = {place: _plan(one) for place, one in enumerate(frames) if place not in grouped}
             once = reads([*plans.values()], AT_ONCE) if plans else 0
-            self.rounds = max(1, once + sum(group.reads for group in groups))
+            self._fill(max(1, once + sum(group.reads for group in groups)))
             found = dict(zip(plans, _collect([*plans.values()]), strict=True))
             with ThreadPoolExecutor(AT_WORK) as pool:
                 for counted in pool.map(Group.count, groups):
@@ -73,7 +92,7 @@ class CpuEngine(Engine):
             directory, key=SPLIT, include_key=False, file_path_provider=_place, approximate_bytes_per_file=None
         )
         with translated(self.name):
-            self.rounds = reads([frame], 1, ONE_BY_ONE)
+            self._fill(reads([frame], 1, ONE_BY_ONE))
             frame.drop(ROW, strict=False).sink_parquet(
                 target,
                 compression=COMPRESSION,
@@ -85,6 +104,17 @@ class CpuEngine(Engine):
         # Cheaper than a filter, which would copy every row of data sets that set none aside.
         shutil.rmtree(directory / _ASIDE, ignore_errors=True)
         return count_parts(directory)
+
+    def _fill(self, rounds: int) -> None:
+        """Compute the windows of what runs next, which itself reads the rows so often."""
+        self.rounds = rounds
+        if self.spill is not None:
+            self.rounds += self.spill.waiting
+            try:
+                with translated(self.name):
+                    self.spill.fill()
+            except OSError as error:
+                raise self.spill.refused(error) from error
 
 
 def _plan(one: pl.LazyFrame | Counting) -> pl.LazyFrame:

@@ -23,6 +23,7 @@ from etl.onnx import GraphBuilder, Value
 
 if TYPE_CHECKING:
     from etl.graph import Node
+    from etl.spill import Spill
 
 Collect = Callable[[Sequence[pl.LazyFrame]], list[pl.DataFrame]]
 """What computes frames: an engine's `collect`."""
@@ -89,7 +90,8 @@ class Wiring:
         training: Where the number lies of each row that the workflow is fitted on, null in all other rows; set
             for operators that are `numbered`.
         narrow: For operators that are `windowed`: the rows with nothing but what they read, and the numbers of the
-            rows. A window holds its rows in memory, so it works on these and joins its outputs to the frame.
+            rows. A window works on these and joins its outputs to the frame.
+        spill: Set when what windows make is to be laid on disk; else they hold their rows in memory.
     """
 
     inputs: Mapping[str, str]
@@ -100,6 +102,7 @@ class Wiring:
     row: str = ""
     training: str = ""
     narrow: pl.LazyFrame | None = None
+    spill: Spill | None = None
 
 
 @dataclass(frozen=True)

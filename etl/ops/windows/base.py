@@ -10,19 +10,56 @@ time), and they keep the order of a sorted frame within a key. The result is joi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
 from core.errors import UserError
-from core.schema import DType
+from core.schema import Column, DType
 from etl.ops.base import Operator, S, Serving, Wiring
 from etl.ops.declare import SIGNED
 from etl.ops.keyed import places
 from etl.ops.keys import key_expression
+from etl.spill import Work
 
 ROW, TIME, KIND = "row", "time", "kind"
 """Columns of a narrow frame."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What an operator makes of the events of one key, or group of keys.
+
+    Attributes:
+        keys: The columns that say whose events, by plain name.
+        time: When; None: the order of rows alone counts.
+        values: What to carry along.
+        make: Makes of what `events` gave a narrow frame with ROW and what `outputs` reads.
+        outputs: Plain name -> expression over that frame.
+        zeros: Those that are 0 instead of null.
+        moments: How many moments each event is compared with.
+    """
+
+    keys: Sequence[str]
+    time: pl.Expr | None
+    values: Mapping[str, pl.Expr]
+    make: Callable[[pl.LazyFrame], pl.LazyFrame]
+    outputs: Mapping[str, pl.Expr]
+    zeros: Collection[str] = ()
+    moments: int = 0
+
+    @property
+    def places(self) -> list[str]:
+        """The key columns of what `events` gives."""
+        return places(len(self.keys))
+
+    def result(self, events: pl.LazyFrame, wiring: Wiring) -> pl.LazyFrame:
+        """ROW and the outputs under the names that they get in the wide frame."""
+        named = [value.alias(wiring.outputs[name]) for name, value in self.outputs.items()]
+        return self.make(events).select(ROW, *named)
 
 
 class Windowed(Operator[S]):
@@ -42,6 +79,23 @@ class Windowed(Operator[S]):
         """The columns that say when: every window has a setting `time`."""
         time = getattr(self, "time", None)
         return (time,) if time else ()
+
+    @abstractmethod
+    def windows(self, columns: Sequence[Column], wiring: Wiring, state: S) -> Iterator[Window]:
+        """What it makes, one key after another."""
+
+    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: S) -> pl.LazyFrame:
+        """Add what each window makes, by the number of the row."""
+        for window in self.windows(columns, wiring, state):
+            found = events(frame, wiring, window.keys, window.time, window.values)
+            make = partial(window.result, wiring=wiring)
+            if wiring.spill is None:
+                frame = join_back(frame, make(found), wiring)
+            else:
+                work = Work(found, ROW, window.places, make, 1 + window.moments)
+                frame = wiring.spill.put(frame, wiring.row, work)
+            frame = frame.with_columns(pl.col(wiring.outputs[name]).fill_null(0) for name in window.zeros)
+        return frame
 
 
 def events(
@@ -78,19 +132,11 @@ def key(wiring: Wiring, name: str) -> pl.Expr:
     return key_expression(pl.col(wiring.inputs[name]), column)
 
 
-def join_back(frame: pl.LazyFrame, made: pl.LazyFrame, wiring: Wiring, outputs: Mapping[str, pl.Expr]) -> pl.LazyFrame:
-    """Add outputs to the wide frame, by the number of the row.
-
-    Args:
-        frame: The wide frame.
-        made: A narrow frame with the results.
-        wiring: Where columns lie in the wide frame.
-        outputs: Plain name of each output -> expression over `made`.
-    """
+def join_back(frame: pl.LazyFrame, made: pl.LazyFrame, wiring: Wiring) -> pl.LazyFrame:
+    """Add to the wide frame what a narrow one holds beside ROW, by the number of the row."""
     number = f"{wiring.row}!{next(iter(wiring.outputs.values()))}"
-    named = [value.alias(wiring.outputs[name]) for name, value in outputs.items()]
-    right = made.select(pl.col(ROW).alias(number), *named)
     left = frame.with_columns(pl.col(wiring.row).cast(pl.Int64).alias(number))
+    right = made.rename({ROW: number})
     joined = left.join(right, on=number, how="left", maintain_order="left" if wiring.ordered else "none")
     return joined.drop(number)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Self
 
 import polars as pl
@@ -14,7 +15,7 @@ from etl.ops.base import State, Wiring
 from etl.ops.declare import continuous, require_numbers
 from etl.ops.keyed import places
 from etl.ops.nvt import nvtabular_ops
-from etl.ops.windows.base import ROW, TIME, Windowed, events, join_back
+from etl.ops.windows.base import ROW, TIME, Window, Windowed
 from etl.ops.windows.clock import bounded
 
 
@@ -75,20 +76,22 @@ class DifferenceLag(Windowed[State]):
             for shift in self.shift
         )
 
-    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: State) -> pl.LazyFrame:
+    def windows(self, columns: Sequence[Column], wiring: Wiring, state: State) -> Iterator[Window]:
         """Differences to shifted values, within each key."""
-        time = bounded(wiring, self.time) if self.time else None
         values = {f"x{index}": pl.col(wiring.inputs[column.name]) for index, column in enumerate(columns)}
-        found = events(frame, wiring, self.partition_cols, time, values)
-        ordered = found.sort(TIME, ROW) if self.time else found.sort(ROW)
         keys = places(len(self.partition_cols))
         made = {
             _name(column, shift): _difference(name, column, shift, keys)
             for name, column in zip(values, columns, strict=True)
             for shift in self.shift
         }
-        done = ordered.select(ROW, *(value.alias(name) for name, value in made.items()))
-        return join_back(frame, done, wiring, {name: pl.col(name) for name in made})
+        time = bounded(wiring, self.time) if self.time else None
+        make = partial(self._differences, made=made)
+        yield Window(self.partition_cols, time, values, make, {name: pl.col(name) for name in made})
+
+    def _differences(self, found: pl.LazyFrame, made: Mapping[str, pl.Expr]) -> pl.LazyFrame:
+        ordered = found.sort(TIME, ROW) if self.time else found.sort(ROW)
+        return ordered.select(ROW, *(value.alias(name) for name, value in made.items()))
 
     def nvtabular(self, columns: Sequence[Column]) -> Any:
         """`nvtabular.ops.DifferenceLag`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import polars as pl
 
 from core.schema import Column
 from etl.ops.base import Wiring
 from etl.ops.keyed import Key
-from etl.ops.windows.base import ROW, TIME, events, join_back, sums_before
+from etl.ops.windows.base import ROW, TIME, Window, sums_before
 from etl.ops.windows.clock import bounded, in_seconds, ticks
 from etl.ops.windows.past import OverPast, Past
 from etl.ops.windows.sums import EVENTS, Sums
@@ -60,18 +61,18 @@ class History(OverPast):
         """See `OverPast`."""
         return [f"{key.label()}_history_{label}" for label in self.labels()]
 
-    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Past) -> pl.LazyFrame:
+    def windows(self, columns: Sequence[Column], wiring: Wiring, state: Past) -> Iterator[Window]:
         """Running sums up to the time of the row less the delay."""
         time, values = bounded(wiring, self.time), self.values(wiring)
         prior = state.mean if self.prior is None else self.prior
         outputs = list(self._outputs(list(values), prior))
         for key in self.keys(columns):
-            found = events(frame, wiring, key.names, time, values)
-            if STEPS.intersection(self.stats):
-                found = _with_steps(found, key.places)
-            before = sums_before(found, key.places, [ticks(self.delay, self.unit)])
-            frame = join_back(frame, before, wiring, dict(zip(self.names(key), outputs, strict=True)))
-        return frame
+            named = dict(zip(self.names(key), outputs, strict=True))
+            yield Window(key.names, time, values, partial(self._before, keys=key.places), named, moments=1)
+
+    def _before(self, found: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
+        stepped = _with_steps(found, keys) if STEPS.intersection(self.stats) else found
+        return sums_before(stepped, keys, [ticks(self.delay, self.unit)])
 
     def _outputs(self, values: Sequence[str], prior: float) -> Iterator[pl.Expr]:
         sums = Sums({name: pl.col(f"{name}@0") for name in values})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Self
 
 import polars as pl
@@ -15,7 +16,7 @@ from core.spec import custom_error, listed
 from etl.ops.base import Collected, Statistics, Wiring
 from etl.ops.declare import IDS, continuous
 from etl.ops.keyed import places
-from etl.ops.windows.base import ROW, TIME, Windowed, events, join_back, sums_before
+from etl.ops.windows.base import ROW, TIME, Window, Windowed, sums_before
 from etl.ops.windows.clock import Duration, Range, Unit, bounded, learn_range, merge_ranges, range_scalars, ticks
 from etl.ops.windows.sums import EVENTS
 
@@ -92,23 +93,25 @@ class Lag(Windowed[Range]):
         """The range of both."""
         return merge_ranges(old, new)
 
-    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Range) -> pl.LazyFrame:
+    def windows(self, columns: Sequence[Column], wiring: Wiring, state: Range) -> Iterator[Window]:
         """Find the last event before the row, and join what it and those before it held."""
         keys = places(len(self.partition_cols))
         values = {f"x{index}": pl.col(wiring.inputs[column.name]) for index, column in enumerate(columns)}
-        found = events(frame, wiring, self.partition_cols, bounded(wiring, self.time), values)
-        ordered = found.sort(TIME, ROW)
-        made = {
+        held = {
             _name(column, shift): pl.col(name) if shift == 1 else pl.col(name).shift(shift - 1).over(keys)
             for name, column in zip(values, columns, strict=True)
             for shift in self.shift
         }
-        held = ordered.select(pl.col(ROW).alias(LAST), *(value.alias(name) for name, value in made.items()))
+        pads = [name for column in columns if Tag.CATEGORICAL in column.tags for name in self._names(column)]
+        time, make = bounded(wiring, self.time), partial(self._lagged, keys=keys, held=held)
+        outputs = {name: pl.col(name) for name in held}
+        yield Window(self.partition_cols, time, values, make, outputs, pads, moments=1)
+
+    def _lagged(self, found: pl.LazyFrame, keys: Sequence[str], held: Mapping[str, pl.Expr]) -> pl.LazyFrame:
+        ordered = found.sort(TIME, ROW)
+        values = ordered.select(pl.col(ROW).alias(LAST), *(value.alias(name) for name, value in held.items()))
         last = _last(ordered.select(ROW, TIME, *keys), keys, ticks(self.delay, self.unit))
-        done = last.join(held, on=LAST, how="left")
-        pads = {name for column in columns if Tag.CATEGORICAL in column.tags for name in self._names(column)}
-        frame = join_back(frame, done, wiring, {name: pl.col(name) for name in made})
-        return frame.with_columns(pl.col(wiring.outputs[name]).fill_null(0) for name in made if name in pads)
+        return last.join(values, on=LAST, how="left")
 
     def _names(self, column: Column) -> list[str]:
         return [_name(column, shift) for shift in self.shift]

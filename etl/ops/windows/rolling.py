@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Self
 
 import polars as pl
@@ -12,7 +13,7 @@ from core.schema import Column
 from core.spec import custom_error, listed
 from etl.ops.base import Wiring
 from etl.ops.keyed import Key
-from etl.ops.windows.base import events, join_back, sums_before
+from etl.ops.windows.base import Window, sums_before
 from etl.ops.windows.clock import Duration, bounded, seconds, ticks
 from etl.ops.windows.history import STEPS
 from etl.ops.windows.past import OverPast, Past
@@ -64,7 +65,7 @@ class Rolling(OverPast):
         windows = [f"{window}s" if isinstance(window, int | float) else window for window in self.window]
         return [f"{key.label()}_rolling_{window}_{label}" for window in windows for label in self.labels()]
 
-    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Past) -> pl.LazyFrame:
+    def windows(self, columns: Sequence[Column], wiring: Wiring, state: Past) -> Iterator[Window]:
         """Running sums at the end of the window less those at its start."""
         time, values = bounded(wiring, self.time), self.values(wiring)
         prior = state.mean if self.prior is None else self.prior
@@ -72,10 +73,9 @@ class Rolling(OverPast):
         offsets = [end, *(ticks(seconds(self.delay) + seconds(window), self.unit) for window in self.window)]
         outputs = list(self._outputs(list(values), prior))
         for key in self.keys(columns):
-            found = events(frame, wiring, key.names, time, values)
-            before = sums_before(found, key.places, offsets)
-            frame = join_back(frame, before, wiring, dict(zip(self.names(key), outputs, strict=True)))
-        return frame
+            named = dict(zip(self.names(key), outputs, strict=True))
+            make = partial(sums_before, keys=key.places, offsets=offsets)
+            yield Window(key.names, time, values, make, named, moments=len(offsets))
 
     def _outputs(self, values: Sequence[str], prior: float) -> Iterator[pl.Expr]:
         for number in range(1, len(self.window) + 1):

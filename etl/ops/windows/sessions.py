@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Literal, Self
 
 import polars as pl
@@ -14,7 +15,7 @@ from core.spec import custom_error, listed
 from etl.ops.base import Collected, Statistics, Wiring
 from etl.ops.declare import IDS, continuous, require_keys
 from etl.ops.keyed import Groups, Key, keys_of
-from etl.ops.windows.base import ROW, TIME, Windowed, events, join_back
+from etl.ops.windows.base import ROW, TIME, Window, Windowed
 from etl.ops.windows.clock import (
     Duration,
     Range,
@@ -106,14 +107,12 @@ class Sessionize(Windowed[Range]):
         """The range of both."""
         return merge_ranges(old, new)
 
-    def transform(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring, state: Range) -> pl.LazyFrame:
+    def windows(self, columns: Sequence[Column], wiring: Wiring, state: Range) -> Iterator[Window]:
         """Number the sessions of each key, then sum within each session."""
         time, gap = bounded(wiring, self.time), ticks(self.gap, self.unit)
         for key in keys_of(columns, self.groups):
-            found = events(frame, wiring, key.names, time, {})
-            within = _sessions(found, key.places, gap)
-            frame = join_back(frame, within, wiring, {_name(key, stat): self._made(stat) for stat in self.stats})
-        return frame
+            outputs = {_name(key, stat): self._made(stat) for stat in self.stats}
+            yield Window(key.names, time, {}, partial(_sessions, keys=key.places, gap=gap), outputs)
 
     def _made(self, stat: Stat) -> pl.Expr:
         """An output, in its unit."""
