@@ -13,6 +13,7 @@ from etl.ops.keyed import Key, keys_of
 from etl.ops.target_encoding import TargetEncoding
 
 _SEPARATOR = "_"
+_EXTREMES = frozenset({"min", "max"})
 
 
 def keys(operator: Operator[Any], columns: Sequence[Column]) -> list[Key]:
@@ -35,6 +36,8 @@ def why_not(operator: Operator[Any], columns: Sequence[Column]) -> str | None:
 def _no_join(operator: JoinGroupby, found: Sequence[Key]) -> str | None:
     if not operator.cont_cols:
         return "it needs cont_cols, for a count alone too"
+    if _EXTREMES.issuperset(operator.stats):
+        return "it needs a statistic beside min and max"
     grouped = {name for key in found for name in key.names if len(key.names) > 1}
     if any(key.names[0] in grouped for key in found if len(key.names) == 1):
         return "it can't take a column both alone and in a group"

@@ -39,7 +39,7 @@ class Worker:
         self.nvtabular, self.new_node = nvtabular, WorkflowNode
         self.nodes: dict[str, Any] = {}
         self.operators: dict[str, Any] = {}
-        self.output: Any = None
+        self.outputs: list[Any] = []
 
     def fit(self, steps: list[dict[str, Any]], outputs: list[Any], rows: str) -> dict[str, Any]:
         """Build the graph and learn from the rows of a file."""
@@ -50,8 +50,9 @@ class Worker:
                 # Under names of their own: two outputs of one name can't be put side by side.
                 beside.append(node >> self.nvtabular.ops.Rename(postfix=" " + step["number"]))
             self.nodes[step["number"]] = node
-        self.output = self.node(outputs)
-        self.nvtabular.Workflow(functools.reduce(operator.add, beside, self.output)).fit(self.dataset(rows))
+        self.outputs = outputs
+        whole = functools.reduce(operator.add, beside, self.node(outputs))
+        self.nvtabular.Workflow(whole).fit(self.dataset(rows))
         return {number: learned(made) for number, made in self.operators.items()}
 
     def step(self, step: dict[str, Any]) -> Any:
@@ -74,7 +75,8 @@ class Worker:
             for made in folds if new else ():
                 made.kfold = 1
             data = self.dataset(rows)
-            node = self.output + self.node([["", keep]]) if keep else self.output
+            # Made anew each time: `+` changes a node that is a sum.
+            node = self.node([*self.outputs, ["", keep]] if keep else self.outputs)
             self.nvtabular.Workflow(node).fit_schema(data.schema).transform(data).to_parquet(out)
         finally:
             for made, kfold in folds.items():

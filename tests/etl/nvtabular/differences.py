@@ -242,6 +242,12 @@ def joined_by_another_separator(peer: Peer) -> None:
     assert ours(["k"], JoinGroupby("x", ["sum"], name_sep="-"), rows).columns == ["k-x-sum"]
 
 
+def extremes_alone(peer: Peer) -> None:
+    rows = pl.DataFrame({"k": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]})
+    fails(lambda: peer.both(["k"] >> peer.ops.JoinGroupby(cont_cols=["x"], stats=["max"]), rows), "KeyError")
+    assert ours(["k"], JoinGroupby("x", ["max"]), rows)["k_x_max"].to_list() == [2.0, 2.0, 3.0]
+
+
 def deviation_of_equal_numbers(peer: Peer) -> None:
     rows = pl.DataFrame({"k": ["a"] * 3, "x": [0.1] * 3})
     theirs = peer.both(["k"] >> peer.ops.JoinGroupby(cont_cols=["x"], stats=["std"]), rows)
@@ -407,6 +413,7 @@ DIFFERENCES: dict[str, Callable[[Peer], None]] = {
     "join_groupby: no cont_cols": counts_alone,
     "join_groupby: a column alone and in a group": alone_and_in_a_group,
     "join_groupby: another name_sep": joined_by_another_separator,
+    "join_groupby: min and max alone": extremes_alone,
     "join_groupby: deviation of equal numbers": deviation_of_equal_numbers,
     "target_encoding: folds": folds,
     "target_encoding: new rows": target_encoding_of_new_rows,

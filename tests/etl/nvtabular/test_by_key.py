@@ -80,12 +80,15 @@ NODES = [
     ["later", ["number", "hole"]] >> TargetEncoding(["y", "x"], kfold=1, p_smooth=3, name_sep="-"),
     (["word"] >> Categorify()) >> JoinGroupby("x", ["sum"]),
     ["number", "w"] >> JoinGroupby("w", ["mean"]),
+    (["later"] >> JoinGroupby("x", ["mean"]))
+    + (["x"] >> Normalize())
+    + (["number"] >> JoinGroupby("w", ["sum", "max"])),
 ]
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_every_row_gets_what_our_own_fit_gives(engine: NvtabularEngine, node: Any, tmp_path: Path) -> None:
-    """Unseen keys, null keys, groups of keys, several numbers and targets."""
+    """Unseen keys, null keys, groups of keys, several numbers and targets, other operators."""
     fitted, made = run(engine, node, tmp_path)
     assert fitted.schema == Workflow(node).fit(ROWS, only=TRAINING).schema
     for found, wanted in zip(made, served(node), strict=True):
@@ -173,7 +176,8 @@ def test_numbers_without_a_value_keep_its_mean(engine: NvtabularEngine, tmp_path
         (["later"] >> JoinGroupby("x"), "NVTabular failed in its transform: .*non-finite"),
         (["word"] >> JoinGroupby(), "join_groupby can't be handed to NVTabular: it needs cont_cols"),
         ([["word", "w"], "w"] >> JoinGroupby("x"), "a column both alone and in a group"),
-        (["word"] >> JoinGroupby("x", ["max"], name_sep="-"), "name_sep isn't `_`"),
+        (["word"] >> JoinGroupby("x", ["max", "min"]), "needs a statistic beside min and max"),
+        (["word"] >> JoinGroupby("x", ["sum"], name_sep="-"), "name_sep isn't `_`"),
         (["word"] >> TargetEncoding("y", target_mean=0.5), "fails where target_mean is given"),
         (["word"] >> TargetEncoding("y", out_col="z"), "fails where out_col is given"),
         (["word"] >> TargetEncoding("y", drop_folds=False), "folds are there for its own training rows alone"),

@@ -116,8 +116,8 @@ def test_it_is_asked_for_what_the_state_needs_and_for_the_target_by_our_name(tmp
         return [(one["number"], one["kwargs"].get("stats"), one["inputs"], one["renamed"]) for one in steps]
 
     assert asked(["k"] >> JoinGroupby("x", ["count", "sum"])) == [("1", ["count", "sum"], [["", ["k"]]], {})]
-    assert asked(["k", "x"] >> JoinGroupby("x", "max")) == [
-        ("1", ["max"], [["", ["k"]]], {}),
+    assert asked(["k", "x"] >> JoinGroupby("x", ["mean", "max"])) == [
+        ("1", ["mean", "max"], [["", ["k"]]], {}),
         ("1 beside", ["count"], [["", ["k"]]], {}),
     ]
     assert [stats for _, stats, *_ in asked(["k"] >> JoinGroupby("x", "std"))] == [["std"], ["count", "sum"]]
