@@ -181,13 +181,20 @@ class FillMedian(Fill[Medians]):
         return self.add_binary_cols
 
     def statistics(self, frame: pl.LazyFrame, columns: Sequence[Column], wiring: Wiring) -> Statistics:
-        """The medians, and the sketches."""
+        """The sketches, with what tells the medians."""
         values = {column.name: number(wiring, column) for column in columns}
+        if wiring.collect is None:
+            return Statistics(tables={name: sketch.middle(frame, x) for name, x in values.items()})
+        # A plan without Python is a GPU's, which has no order to number the bins by.
         sketches = {name: sketch.sketch(frame, x) for name, x in values.items()}
         return Statistics({name: x.median() for name, x in values.items()}, sketches)
 
     def learn(self, collected: Collected, columns: Sequence[Column]) -> Medians:
         """Read the medians."""
+        if not collected.scalars:
+            known = {name: table for name, table in collected.tables.items() if not table.is_empty()}
+            found = {name: sketch.exact_median(table) for name, table in known.items()}
+            return Medians({name: one[0] for name, one in found.items()}, {name: one[1] for name, one in found.items()})
         names = [column.name for column in columns if collected.scalars[column.name] is not None]
         sketches = {name: collected.tables[name].sort("low") for name in names}
         return Medians({name: float(collected.scalars[name]) for name in names}, sketches)

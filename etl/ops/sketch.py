@@ -20,6 +20,7 @@ LARGEST = 2.0**900
 """Values beyond share one bin, which ERROR doesn't hold for: the arithmetic below would overflow."""
 _SPLITTER = 2.0 ** (53 - BITS) + 1
 _BIN, _COUNT, _LOW, _HIGH = "bin", "count", "low", "high"
+_INSIDE = "inside"
 COLUMNS = (_LOW, _HIGH, _COUNT)
 
 
@@ -31,11 +32,43 @@ def sketch(frame: pl.LazyFrame, x: pl.Expr) -> pl.LazyFrame:
         >>> sketch(frame, pl.col("x")).sort("low").collect().rows()
         [(1.0, 1.0, 1), (1000.0, 1000.5, 2)]
     """
-    values = frame.select(x.alias(_LOW), _bin(x).alias(_BIN)).filter(pl.col(_LOW).is_not_null())
-    bins = values.group_by(_BIN).agg(
-        pl.col(_LOW).min(), pl.col(_LOW).max().alias(_HIGH), pl.len().cast(pl.Int64).alias(_COUNT)
-    )
-    return bins.select(COLUMNS)
+    return _bins(_values(frame, x)).select(COLUMNS)
+
+
+def middle(frame: pl.LazyFrame, x: pl.Expr) -> pl.LazyFrame:
+    """The bins of a column and, marked, each value in those of the middle ones: what `exact_median` reads.
+
+    For engines that would hold a column at once to tell its median: here rows stream, and what is kept are the bins
+    and the distinct values of one or two of them.
+
+    Example:
+        >>> found = middle(pl.LazyFrame({"x": [7.0, 1000.0, 1000.5, None]}), pl.col("x"))
+        >>> found.sort("inside", "low").collect().rows()
+        [(7.0, 7.0, 1, False), (1000.0, 1000.5, 2, False), (1000.0, 1000.0, 1, True), (1000.5, 1000.5, 1, True)]
+    """
+    values = _values(frame, x)
+    bins = _bins(values)
+    end, total = pl.col(_COUNT).cum_sum(), pl.col(_COUNT).sum()
+    chosen = bins.sort(_BIN).filter((end > (total - 1) // 2) & (end - pl.col(_COUNT) <= total // 2))
+    inside = values.join(chosen.select(_BIN), on=_BIN, how="semi").group_by(_LOW).agg(_len())
+    single = inside.select(_LOW, pl.col(_LOW).alias(_HIGH), _COUNT, pl.lit(value=True).alias(_INSIDE))
+    return pl.concat([bins.select(*COLUMNS, pl.lit(value=False).alias(_INSIDE)), single])
+
+
+def exact_median(found: pl.DataFrame) -> tuple[float, pl.DataFrame]:
+    """The median of what `middle` saw (not empty), and the sketch in order.
+
+    Example:
+        >>> frame = pl.LazyFrame({"x": [7.0, 1000.0, 1000.5, None]})
+        >>> exact_median(middle(frame, pl.col("x")).collect())[0]
+        1000.0
+    """
+    found = found.sort(_INSIDE, _LOW)
+    bins, inside = (found.filter(pl.col(_INSIDE) == one).select(COLUMNS) for one in (False, True))
+    before = bins.filter(pl.col(_HIGH) < inside[_LOW][0])[_COUNT].sum()
+    ends, total = inside[_COUNT].cum_sum() + before, int(bins[_COUNT].sum())
+    low, high = (float(inside[_LOW][_row(ends, place)]) for place in _middles(total))
+    return _mean(low, high), bins
 
 
 def merge(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
@@ -63,8 +96,20 @@ def median(bins: pl.DataFrame) -> float:
     """
     ends = bins[_COUNT].cum_sum()
     total = int(ends[-1])
-    low, high = (_value(bins, ends, place) for place in ((total - 1) // 2, total // 2))
-    return low if low == high else low / 2 + high / 2
+    low, high = (_value(bins, ends, place) for place in _middles(total))
+    return _mean(low, high)
+
+
+def _values(frame: pl.LazyFrame, x: pl.Expr) -> pl.LazyFrame:
+    return frame.select(x.alias(_LOW), _bin(x).alias(_BIN)).filter(pl.col(_LOW).is_not_null())
+
+
+def _bins(values: pl.LazyFrame) -> pl.LazyFrame:
+    return values.group_by(_BIN).agg(pl.col(_LOW).min(), pl.col(_LOW).max().alias(_HIGH), _len())
+
+
+def _len() -> pl.Expr:
+    return pl.len().cast(pl.Int64).alias(_COUNT)
 
 
 def _bin(x: pl.Expr) -> pl.Expr:
@@ -74,9 +119,23 @@ def _bin(x: pl.Expr) -> pl.Expr:
     return scaled - (scaled - x)
 
 
+def _middles(total: int) -> tuple[int, int]:
+    """The places of the middle values, from 0."""
+    return (total - 1) // 2, total // 2
+
+
+def _mean(low: float, high: float) -> float:
+    return low if low == high else low / 2 + high / 2
+
+
+def _row(ends: pl.Series, place: int) -> int:
+    """The row that holds the value at a place; `ends` count the values up to and with each row."""
+    return int(ends.search_sorted(place, side="right"))
+
+
 def _value(bins: pl.DataFrame, ends: pl.Series, place: int) -> float:
     """The value at a place (from 0), as if those of its bin lay evenly."""
-    row = int(ends.search_sorted(place, side="right"))
+    row = _row(ends, place)
     low, high, count = bins.row(row)
     if low == high or count == 1:
         return float(low)

@@ -6,11 +6,13 @@ import datetime as dt
 import math
 
 import mmh3
+import numpy as np
 import polars as pl
 import pytest
 
 from core.schema import DType, Tag
 from etl import Workflow
+from etl.engines.cpu import CpuEngine
 from etl.ops import (
     Bucketize,
     Categorify,
@@ -26,6 +28,7 @@ from etl.ops import (
     Rename,
 )
 from etl.ops.base import Operator
+from tests.contract.operators import GpuLikeEngine
 
 
 def apply(operator: Operator, train: list, rows: list | None = None) -> list:
@@ -126,6 +129,22 @@ class TestFill:
     )
     def test_median(self, train, median):
         assert apply(FillMedian(), train, [None]) == [median]
+
+    @pytest.mark.parametrize("rows", [1, 2, 3, 1000, 1001])
+    def test_median_of_many(self, rows):
+        """As numpy tells it, whether plans may hold Python or not, whatever lies in the middle bins."""
+        draw = np.random.default_rng(rows)
+        made = {
+            "wide": np.exp(30 * draw.standard_normal(rows)) * draw.choice([-1, 1], rows),
+            "ties": draw.integers(0, 3, rows) / 10,
+            "narrow": 100 + draw.random(rows) / 1000,
+            "far": draw.choice([-1e300, 5e299, 1e300], rows),
+        }
+        engines = (CpuEngine(), GpuLikeEngine())
+        states = [Workflow([*made] >> FillMedian()).fit(pl.DataFrame(made), one).steps[0].state for one in engines]
+        assert states[0].median == states[1].median == {name: np.median(values) for name, values in made.items()}
+        for name in made:
+            assert states[0].sketches[name].equals(states[1].sketches[name])
 
 
 class TestNumbers:
