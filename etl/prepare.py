@@ -62,12 +62,14 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
                 data = label(sources, spec, workplace, engine, seed)
                 phase.rows = data.seen.rows
             engine.expect(data.seen.rows, len(data.frame.collect_schema()))
-            with phases("fit") as phase:
-                fitted = _fit(data, spec, engine, earlier)
-                phase.rows = data.rows["train"]
-            with phases("transform") as phase:
-                files = _transform(data, fitted, dataset, engine)
-                phase.rows = data.seen.rows
+            # What windows make for the fit is still there for the transform.
+            with engine.spilling(data.frame):
+                with phases("fit") as phase:
+                    fitted = _fit(data, spec, engine, earlier)
+                    phase.rows = data.rows["train"]
+                with phases("transform") as phase:
+                    files = _transform(data, fitted, dataset, engine)
+                    phase.rows = data.seen.rows
             with phases("describe") as phase:
                 findings = write_raw(dataset, Made(data, fitted, files), spec, seed)
                 phase.rows = data.seen.rows

@@ -24,6 +24,9 @@ from etl.engines import CpuEngine
 from etl.fitted import Fitted
 from etl.ops import Categorify, DifferenceLag, Filter, History, Lag, LogOp, Normalize, Rolling, Sessionize
 from etl.workflow import Workflow
+from tests.e2e.run import contents
+
+from .conftest import Desk
 
 Row = dict[str, Any]
 
@@ -142,6 +145,30 @@ def test_a_fit_learns_the_same_and_computes_each_window_once(monkeypatch: pytest
     monkeypatch.setattr(spill, "SMALL_ROWS", 10**6)
     assert [step.state for step in Workflow(chain).fit(frame, only=only).steps] == states
     assert len(done) == 1
+
+
+@pytest.mark.parametrize("split", ["time", "random"])
+def test_a_data_set_has_the_same_bytes(split: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    past = {"history": {"stats": ["count", "rate", "since_last"], "unit": "s"}}
+    late = {"lag": {"partition_cols": "user_id", "unit": "s"}}
+    desk.spec |= {
+        "split": split,
+        "features": [
+            {"columns": ["user_id", "item_id"], "ops": ["categorify"]},
+            {"columns": ["user_id", "device"], "ops": [past, "fill_median", "normalize"]},
+            {"columns": ["device"], "ops": ["target_encoding", late, "fill_missing"]},
+        ],
+        "leaks": "off",
+    }
+    done: list[spill.Work] = []
+    computed = spill.Spill._computed
+    monkeypatch.setattr(spill.Spill, "_computed", lambda *given: done.append(given[1]) or computed(*given))
+    one = contents(desk.prepare().path)
+    # Two histories and a lag: once for the fit and the transform together, once by `describe`, which adds rows.
+    assert len(done) == 6
+    monkeypatch.setattr(spill, "SMALL_ROWS", 10**6)
+    assert contents(desk.prepare().path) == one
+    assert len(done) == 6
 
 
 def test_the_bar_counts_each_row_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
