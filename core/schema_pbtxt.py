@@ -13,8 +13,9 @@ from typing import Any
 
 from core.errors import UserError
 from core.files import write_text
+from core.proto_struct import plain_struct
 from core.schema import Column, DType, Schema, Tag
-from core.text_proto import Message, Word, parse, render
+from core.text_proto import Bytes, Message, Word, parse, render
 
 STRUCT = "[type.googleapis.com/google.protobuf.Struct]"
 _TYPES = {"int": "INT", "float": "FLOAT", "uint": "INT", "bool": "INT", "string": "BYTES"}
@@ -71,7 +72,7 @@ def from_text(text: str, source: str) -> Schema:
     """
     try:
         return Schema(tuple(_column(feature) for feature in parse(text, source).get("feature", [])))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"this is not a Merlin schema ({error!r})", where=source) from None
 
 
@@ -149,11 +150,21 @@ def _column(feature: Message) -> Column:
 def _extra_metadata(annotation: Message) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     for metadata in annotation.get("extra_metadata", []):
+        if "type_url" in metadata:
+            extra |= _packed(metadata)
         extra |= _plain_struct(metadata.get(STRUCT, [{}])[0])
     # Both are told by what else is known of the column.
     for name in ("is_ragged", "_dims"):
         extra.pop(name, None)
     return extra
+
+
+def _packed(metadata: Message) -> dict[str, Any]:
+    """Merlin before 23 writes the metadata as bytes."""
+    (kind,), (value,) = metadata["type_url"], metadata.get("value", [""])
+    if f"[{kind}]" != STRUCT:
+        raise ValueError(f"metadata of the type {kind}")
+    return plain_struct(value.raw if isinstance(value, Bytes) else value.encode())
 
 
 def _own_domain(domain: Mapping[str, Any], column: Column) -> dict[str, Any]:

@@ -24,6 +24,12 @@ class Word(str):
     __slots__ = ()
 
 
+class Bytes(str):  # noqa: SLOT000 - a subclass of str can't have a slot with a value
+    """A string whose bytes are no UTF-8, as `bytes` fields have them; `raw` holds them."""
+
+    raw: bytes
+
+
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
@@ -145,7 +151,7 @@ class _Reader:
             parts = [token.text]
             while self._peek().kind == "string":
                 parts.append(self._next().text)
-            return "".join(_unquoted(part) for part in parts)
+            return _text(b"".join(_unquoted(part) for part in parts))
         if token.kind == "number":
             return _number(token.text)
         if token.kind == "word":
@@ -168,7 +174,7 @@ def _number(text: str) -> int | float:
     return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
 
 
-def _unquoted(text: str) -> str:
+def _unquoted(text: str) -> bytes:
     """A quoted string's value; octal and hexadecimal escapes stand for bytes of UTF-8."""
     raw = bytearray()
     for plain, simple, octal, byte, point in _PIECE.findall(text[1:-1]):
@@ -178,7 +184,16 @@ def _unquoted(text: str) -> str:
             raw += chr(int(point[1:], 16)).encode()
         else:
             raw += (plain or _ESCAPES.get(simple, simple)).encode()
-    return raw.decode(errors="replace")
+    return bytes(raw)
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        made = Bytes(raw.decode(errors="replace"))
+        made.raw = raw
+        return made
 
 
 def _quoted(text: str) -> str:

@@ -2,7 +2,8 @@
 
 `categories/unique.NAME.parquet` (a file, or a directory of `part.N.parquet`) holds the values in the order of ids, a
 column `NAME_size` with counts (but for vocabularies that were given), and in the index of pandas the ids themselves.
-They start behind padding, null and the ids of what is out of vocabulary.
+They start behind padding, null and the ids of what is out of vocabulary; `meta.NAME.parquet`, where it lies beside,
+says so too. Versions before 23.06 wrote null into the first row and no ids: those are refused.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ def read_vocabulary(path: str | Path, names: Sequence[str], dtypes: Sequence[DTy
     counts = frame[size].cast(pl.Int64) if size in frame.columns else pl.zeros(frame.height, pl.Int64, eager=True)
     table = pl.DataFrame([*values, counts.alias(COUNT)])
     first = _first(frame, where)
-    return Given(check_values(table, where, cure=_CURE), first)
+    _require_later(table, keys, where)
+    given = Given(check_values(table, where, cure=_CURE), first)
+    _require_meta(Path(path), given)
+    return given
 
 
 def check_values(table: pl.DataFrame, where: str, *, cure: str) -> pl.DataFrame:
@@ -156,6 +160,37 @@ def _first(frame: pl.DataFrame, where: str) -> int | None:
         told = f"the ids of the vocabulary must follow one another, but {ids[at]} comes after {ids[at - 1]}"
         raise UserError(told, where=where, cure=_CURE)
     return int(ids[0])
+
+
+def _require_later(table: pl.DataFrame, keys: Sequence[str], where: str) -> None:
+    """Refuse the layout whose ids are the numbers of rows, that of null among them."""
+    if table.height > 1 and table.head(1).select(pl.all_horizontal(pl.col(keys).is_null())).item():
+        raise UserError(
+            "the vocabulary begins with null, as NVTabular wrote it before 23.06, when ids were the numbers of rows",
+            where=where,
+            cure="write it with NVTabular 23.06 or later",
+        )
+
+
+def _require_meta(path: Path, given: Given) -> None:
+    """Check that a vocabulary is what the file beside it says; a saved workflow has no such file."""
+    meta = path.with_name(path.name.replace("unique.", "meta.", 1))
+    if meta == path or not meta.is_file():
+        return
+    try:
+        told = pl.read_parquet(meta).filter(pl.col("kind") == "unique").select("offset", "num_indices").row(0)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"the file can't be read ({error})", where=str(meta), cure=_CURE) from None
+    if given.first is not None and given.first != told[0]:
+        raise UserError(
+            f"the ids of the vocabulary start at {given.first}, and {meta.name} says {told[0]}",
+            where=str(path),
+            cure="write it without single_table",
+        )
+    # Where no value was left, one null is counted.
+    if given.table.height != told[1] and (given.table.height, told[1]) != (0, 1):
+        what = f"the vocabulary holds {given.table.height} values, and {meta.name} says {told[1]}"
+        raise UserError(what, where=str(path), cure=_CURE)
 
 
 def _typed(values: pl.Series, dtype: DType, where: str) -> pl.Series:

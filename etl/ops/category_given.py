@@ -117,7 +117,8 @@ def _read(path: str, wanted: Wanted, first: int) -> pl.DataFrame:
         told = (
             f"the ids of the vocabulary start at {given.first}, and num_buckets {first - 2} lets them start at {first}"
         )
-        cure = f"set num_buckets: {buckets}" if buckets > 0 else "write the vocabulary with NVTabular 23.8 again"
+        known = f"set num_buckets: {buckets}, if NVTabular had that (ids of single_table can't be taken over)"
+        cure = known if buckets > 0 else "write the vocabulary with NVTabular 23.8 again"
         raise UserError(told, where=path, cure=cure)
     return given.table
 

@@ -90,6 +90,41 @@ def test_reads_what_merlin_wrote() -> None:
     assert click.tags == {Tag.BINARY, Tag.TARGET}
 
 
+PACKED = r"""
+feature {
+  name: "genres"
+  type: INT
+  int_domain { name: "genres" max: 20 is_categorical: true }
+  annotation {
+    tag: "categorical"
+    extra_metadata {
+      type_url: "type.googleapis.com/google.protobuf.Struct"
+      value: "\n\034\n\017dtype_item_size\022\t\021\000\000\000\000\000\000@@"
+        "\nG\n\017embedding_sizes\0224*2\n\026\n\tdimension\022\t\021\000\000\000\000\000\000\200@"
+        "\n\030\n\013cardinality\022\t\021\000\000\000\000\000\0004@"
+        "\n\021\n\013num_buckets\022\002\010\000\n\r\n\007is_list\022\002 \001"
+    }
+  }
+}
+"""
+
+
+def test_metadata_that_older_merlin_wrote_as_bytes() -> None:
+    """As in the schemas of 2022: a list without a value_count, its size and width are told there alone."""
+    (column,) = from_text(PACKED, "old.pbtxt")
+    assert (column.dtype, column.is_list, column.cardinality, column.embedding_dim) == (DType.INT32, True, 20, 512)
+    assert column.properties["num_buckets"] is None
+    assert from_text(to_text(Schema((column,))), "again.pbtxt")["genres"] == column
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("protobuf.Struct", "protobuf.Value"), (r"\022\002 \001", r"\022\002 "), (r"\n\034", r"\014\034")]
+)
+def test_metadata_that_cannot_be_read_is_no_schema(old: str, new: str) -> None:
+    with pytest.raises(UserError, match="not a Merlin schema"):
+        from_text(PACKED.replace(old, new), "old.pbtxt")
+
+
 def test_what_merlin_wrote_survives_a_round_trip() -> None:
     schema = from_text(MERLIN, "schema.pbtxt")
     assert from_text(to_text(schema), "again.pbtxt") == schema

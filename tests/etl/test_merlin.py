@@ -132,6 +132,8 @@ def test_an_empty_text_keeps_its_id_to_itself(tmp_path: Path):
     [
         ({"table": {"x": ["a", "b", "a"]}}, "the vocabulary holds 'a' more than once"),
         ({"table": {"x": ["a", None]}}, "value 2 of the vocabulary is null"),
+        ({"table": {"x": [None, "b", "a"]}, "start": None}, "begins with null, as NVTabular wrote it before 23.06"),
+        ({"table": {"x": [None, "b"], "x_size": [3, 2]}, "start": 0}, "begins with null, as NVTabular wrote it before"),
         ({"table": {"x": [1, 2]}}, "the vocabulary holds int64, and the column string"),
         ({"table": {"y": ["a"]}}, "the vocabulary has no column x"),
         ({"table": {"x": ["a", "b", "c"]}, "ids": [3, 4, 6]}, "must follow one another, but 6 comes after 4"),
@@ -149,6 +151,28 @@ def test_a_broken_file(tmp_path: Path, table: dict, told: str):
         Workflow(["x"] >> Categorify(vocabs={"x": str(file)})).fit(pl.DataFrame({"x": ["a"]}))
     assert caught.value.cure
     assert "unique.x.parquet" in str(caught.value)
+
+
+def meta(path: Path, offset: int, count: int) -> None:
+    kinds = {"kind": ["pad", "null", "oov", "unique"], "offset": [0, 1, 2, offset], "num_indices": [1, 1, 1, count]}
+    pl.DataFrame(kinds).write_parquet(path.with_name(path.name.replace("unique", "meta")))
+
+
+def test_the_file_beside_must_say_the_same(city: Path):
+    for offset, count, told in (
+        (3, 2, None),
+        (4, 2, "start at 3, and meta.city.parquet says 4"),
+        (3, 5, "2 values, and"),
+    ):
+        meta(city, offset, count)
+        if told is None:
+            assert read_vocabulary(city, ["city"], [DType.STRING]).first == 3
+            continue
+        with pytest.raises(UserError, match=told):
+            read_vocabulary(city, ["city"], [DType.STRING])
+    city.with_name("meta.city.parquet").write_text("edited by hand")
+    with pytest.raises(UserError, match=r"meta.city.parquet: the file can't be read"):
+        read_vocabulary(city, ["city"], [DType.STRING])
 
 
 @pytest.mark.parametrize("value", [2.5, float("inf"), 2.0**53])
