@@ -1,8 +1,8 @@
 """Work on the rows of a key that need not fit the memory: laid on disk by key, done part by part, read by row.
 
 What a window makes of a row depends on rows of the same key alone. So the rows are split by a hash of the key into
-files, each part is worked on by itself, and the results are merged in the order of their row numbers into one file.
-That file is mapped, not read: a plan looks its rows up as they stream by.
+files, each part is worked on by itself, and the results are put in the order of the row numbers, in files again. Those
+are mapped, not read: a plan looks its rows up as they stream by.
 
 A plan is written before anything is computed: `Spill.put` notes the work and adds columns that `Spill.fill` must have
 computed when the plan runs. Results are the same whatever the number of parts.
@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 
 import polars as pl
@@ -25,16 +24,21 @@ from core.errors import UserError
 from core.files import TEMPORARY
 
 BUDGET = 512 * 2**20
-"""Bytes that one part may take while it is worked on: what writing forty columns takes anyway, so that a window is not
-what decides the memory of a run. Half of it costs no more time, but a part can't be smaller than its largest key."""
+"""Bytes that one part may take while it is worked on: what writing forty columns takes anyway, so that windows are not
+what decides the memory of a run. A part can't be smaller than the rows of its largest key."""
 MOST_PARTS = 256
-"""Every part is an open file while rows are split."""
+"""Every part is an open file while rows are split, and systems allow a thousand."""
 SMALL_ROWS = 2**17
 """Fewer rows are held in memory instead: files would take longer than the work."""
-_SIZE, _COPIES = 8, 4
-"""Bytes of a value, and how many copies of it a sort and sums within a key hold at once, as measured."""
+CHUNK = 2**19
+"""Rows of one file of results, about."""
+_MARK = 2**12
+"""Of so many rows one tells where the others lie, when files are cut."""
+_TEXT, _VALUE, _COPIES = 32, 8, 4
+"""Bytes of a text and of another value, and how many copies of it a sort and sums within a key hold at once. Measured
+were 2.5; the rest is for parts that turn out larger than others."""
 _PART, _FOUND = "part", "found@spill"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
@@ -66,37 +70,34 @@ class Work:
 
     def parts(self, rows: int) -> int:
         """In how many parts so many rows are worked on."""
-        width = len(self.rows.collect_schema()) + len(self.types())
-        return min(max(1, -(-rows * width * self.copies * _SIZE * _COPIES // BUDGET)), MOST_PARTS)
+        types = (*self.rows.collect_schema().values(), *self.types().values())
+        width = sum(_TEXT if dtype == pl.String else _VALUE for dtype in types)
+        return min(max(1, -(-rows * width * self.copies * _COPIES // BUDGET)), MOST_PARTS)
 
 
 @dataclass(eq=False)
 class Results:
-    """What was made of each row, in a mapped file.
+    """What was made of each row, in mapped files.
 
     Attributes:
         types: Names and types of the results.
-        pieces: Row numbers, in order, and results; one frame for each batch of the file.
+        pieces: Row numbers, in order, and results; one frame for each batch of the files. None: not made yet.
         firsts: The first row number of each piece.
     """
 
     types: dict[str, pl.DataType]
-    pieces: list[tuple[pl.Series, pl.DataFrame]] = field(default_factory=list)
+    pieces: list[tuple[pl.Series, pl.DataFrame]] | None = None
     firsts: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Int64))
 
-    def open(self, path: Path, row: str) -> None:
-        """Map a file."""
-        whole = pl.read_ipc(path, memory_map=True)
-        at = 0
-        for chunk in whole[row].get_chunks():
-            if len(chunk):
-                self.pieces.append((chunk, whole.slice(at, len(chunk)).drop(row)))
-                at += len(chunk)
+    def open(self, paths: Sequence[Path], row: str) -> None:
+        """Map files, which are in order, one after another."""
+        self.pieces = [piece for path in paths for piece in _pieces(pl.read_ipc(path, memory_map=True), row)]
         self.firsts = pl.Series([rows[0] for rows, _ in self.pieces], dtype=pl.Int64)
 
     def take(self, rows: pl.Series) -> pl.Series:
         """The results of some rows, as structs; null where a row has none."""
-        if not self.pieces:
+        assert self.pieces is not None, "the plan runs before `Spill.fill`"
+        if not self.pieces or not len(rows):
             return pl.DataFrame(schema=self.types).clear(len(rows)).to_struct()
         place = self.firsts.search_sorted(rows, side="right").cast(pl.Int64) - 1
         if not place.is_sorted():
@@ -104,19 +105,9 @@ class Results:
             return self.take(rows.gather(order)).gather(order.arg_sort())
         found, at = [], 0
         for run in place.rle():
-            found.append(self._of(max(run["value"], 0), rows.slice(at, run["len"])))
+            found.append(_found(*self.pieces[max(int(run["value"]), 0)], rows.slice(at, run["len"])))
             at += run["len"]
-        return pl.concat(found).to_struct() if found else pl.DataFrame(schema=self.types).to_struct()
-
-    def _of(self, number: int, rows: pl.Series) -> pl.DataFrame:
-        known, results = self.pieces[number]
-        start = int(known.search_sorted(rows[0]))
-        here = known.slice(start, len(rows))
-        if here.equals(rows):
-            return results.slice(start, len(rows))
-        index = known.search_sorted(rows).clip(upper_bound=len(known) - 1)
-        hit = known.gather(index) == rows
-        return results.select(pl.all().gather(pl.select(pl.when(hit).then(index)).to_series()))
+        return pl.concat(found).to_struct()
 
 
 class Spill:
@@ -125,6 +116,15 @@ class Spill:
     Args:
         place: An empty directory, which whoever made it removes.
         rows: How many rows there are.
+
+    Example:
+        >>> rows = pl.LazyFrame({"row": [0, 1, 2], "user": [7, 8, 7], "paid": [1, 2, 3]})
+        >>> total = pl.col("paid").sum().over("user").alias("total")
+        >>> with spill_in(None, 3) as spill:
+        ...     plan = spill.put(rows, "row", Work(rows, "row", ["user"], lambda own: own.select("row", total)))
+        ...     spill.fill()
+        ...     plan.collect()["total"].to_list()
+        [4, 2, 4]
     """
 
     def __init__(self, place: Path, rows: int) -> None:
@@ -173,22 +173,22 @@ class Spill:
             cure="free some space, or let TMPDIR name a directory on a larger disk, and run again",
         )
 
-    def _computed(self, work: Work, place: Path) -> Path:
-        """A file with the results in order."""
+    def _computed(self, work: Work, place: Path) -> list[Path]:
+        """Files with the results in order."""
         place.mkdir()
         parts, whole = work.parts(self._rows), place / "whole"
         if parts == 1:
             work.result(work.rows).sink_ipc(whole, engine="streaming")
-            return whole
-        for number, path in enumerate(_split(work, parts, place)):
-            work.result(pl.scan_ipc(path)).sink_ipc(place / f"made-{number}", engine="streaming")
+            return [whole]
+        made = []
+        for path in _split(work, parts, place):
+            made.append(path.with_suffix(".made"))
+            work.result(pl.scan_ipc(path)).sink_ipc(made[-1], engine="streaming")
             path.unlink()
-        made = sorted(place.glob("made-*"))
-        nothing = work.result(pl.LazyFrame(schema=work.rows.collect_schema()))
-        _merged([pl.scan_ipc(path) for path in made] or [nothing], work.row).sink_ipc(whole, engine="streaming")
+        files = list(_in_order(made, work.row, place))
         for path in made:
             path.unlink()
-        return whole
+        return files
 
 
 @contextmanager
@@ -217,9 +217,38 @@ def _split(work: Work, parts: int, place: Path) -> list[Path]:
     return sorted(place.glob("rows-*"))
 
 
-def _merged(frames: list[pl.LazyFrame], row: str) -> pl.LazyFrame:
-    """Frames that are each in order as one in order; by pairs, so that a row passes few merges."""
-    while len(frames) > 1:
-        pairs = zip_longest(frames[::2], frames[1::2])
-        frames = [one if other is None else one.merge_sorted(other, row) for one, other in pairs]
-    return frames[0]
+def _in_order(paths: Sequence[Path], row: str, place: Path) -> Iterator[Path]:
+    """Put the rows of files that are each in order into files that are in order one after another.
+
+    Polars' own merge of sorted frames waits for the slowest of them with all that the others have read.
+    """
+    if not paths:
+        return
+    parts = [pl.read_ipc(path, memory_map=True) for path in paths]
+    marks = pl.concat([part[row].gather_every(_MARK) for part in parts]).sort()
+    ends = marks.gather_every(max(CHUNK // _MARK, 1))[1:]
+    cuts = [[0, *part[row].search_sorted(ends), part.height] for part in parts]
+    for number in range(len(ends) + 1):
+        cut = [part.slice(at[number], at[number + 1] - at[number]) for part, at in zip(parts, cuts, strict=True)]
+        path = place / f"whole-{number}"
+        pl.concat(cut).sort(row).write_ipc(path)
+        yield path
+
+
+def _pieces(frame: pl.DataFrame, row: str) -> Iterator[tuple[pl.Series, pl.DataFrame]]:
+    """Row numbers and results of each batch of a mapped file."""
+    at = 0
+    for rows in frame[row].get_chunks():
+        if len(rows):
+            yield rows, frame.slice(at, len(rows)).drop(row)
+            at += len(rows)
+
+
+def _found(known: pl.Series, results: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """The results of some rows among those that are known, in order; null where a row has none."""
+    start = int(known.search_sorted(rows[0]))
+    if known.slice(start, len(rows)).equals(rows):
+        return results.slice(start, len(rows))
+    index = known.search_sorted(rows).clip(upper_bound=len(known) - 1)
+    hit = known.gather(index) == rows
+    return results.select(pl.all().gather(pl.select(pl.when(hit).then(index)).to_series()))

@@ -51,7 +51,7 @@ class CpuEngine(Engine):
     @contextmanager
     def spilling(self, frame: pl.LazyFrame) -> Iterator[None]:
         """See `Engine.spilling`: windows of many rows are computed part by part (`etl.spill`)."""
-        rows = self._rows
+        before, rows = self._rows, self._rows
         if rows is None:
             with translated(self.name):
                 rows = frame.select(pl.len()).collect(engine="streaming").item()
@@ -59,11 +59,11 @@ class CpuEngine(Engine):
             yield
             return
         with spill.spill_in(self.workplace, rows) as made:
-            self.spill = made
+            self.spill, self._rows = made, rows
             try:
                 yield
             finally:
-                self.spill = None
+                self.spill, self._rows = None, before
 
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """See `Engine.collect`."""
