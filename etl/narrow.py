@@ -18,8 +18,8 @@ def apply_steps(
 ) -> pl.LazyFrame:
     """Add the outputs of some steps to a wide frame.
 
-    A window holds its rows in memory and is joined to the frame. It gets a frame of its own, made anew of the raw
-    columns that it reads: taken from the wide frame, each would compute all windows before it once more.
+    A window works on a frame of its own, made anew of the raw columns that it reads: taken from the wide frame, each
+    would hold all its columns, and compute all windows before it once more.
 
     Args:
         wide: The frame.

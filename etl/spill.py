@@ -170,7 +170,7 @@ class Spill:
         return UserError(
             "the disk is full; the rows that windows work on are laid there, key by key",
             where=str(self._place),
-            cure="free some space, or let TMPDIR name a directory on a larger disk, and run again",
+            cure="free some space there and run again (a fit outside a run takes the directory that TMPDIR names)",
         )
 
     def _computed(self, work: Work, place: Path) -> list[Path]:

@@ -67,10 +67,12 @@ def nodes() -> list[Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Iterator[None]:
-    """Spill whatever there is, into many parts."""
+    """Spill whatever there is, into many parts, and results into many files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spill, "SMALL_ROWS", 0)
-        patch.setattr(spill, "BUDGET", 500_000)
+        patch.setattr(spill, "BUDGET", 1_000_000)
+        patch.setattr(spill, "CHUNK", 512)
+        patch.setattr(spill, "_MARK", 16)
         yield
 
 
@@ -94,7 +96,7 @@ def taught() -> Fitted:
 
 
 @given(rows=ROWS, budget=st.sampled_from([200, 2000, 10**9]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_many_parts_give_what_memory_gives(rows: list[Row], budget: int) -> None:
     frame, fitted = frame_of(rows), taught()
     with pytest.MonkeyPatch.context() as patch:
@@ -109,7 +111,7 @@ def test_no_row_one_row_and_rows_of_nobody(rows: list[Row]) -> None:
     assert_frame_equal(spilled(fitted, frame), fitted.transform(frame).collect(), check_exact=True)
 
 
-def many(rows: int = 40_000) -> pl.DataFrame:
+def many(rows: int = 10_000) -> pl.DataFrame:
     """Rows enough for several batches, with ties, nulls, and one key that has most of them."""
     n = pl.int_range(rows)
     user = pl.when(n % 3 == 0).then(n * 7919 % 50).when(n % 97 != 0).then(-1)

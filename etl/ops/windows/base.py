@@ -3,9 +3,10 @@
 The events of a key are its rows in order of time, and of their number where times are equal. Rows whose key or time
 is null belong to nobody: they see nothing and nobody sees them.
 
-A window works on a narrow frame (numbers of rows, keys, time, values), which it holds in memory: sorted by time
-once, then sums and shifts within each key. GPU engines have no other windows than those (no asof join, no rolling by
-time), and they keep the order of a sorted frame within a key. The result is joined back by the number of the row.
+A window works on a narrow frame (numbers of rows, keys, time, values): sorted by time once, then sums and shifts
+within each key. GPU engines have no other windows than those (no asof join, no rolling by time), and they keep the
+order of a sorted frame within a key. The result is joined back by the number of the row. All this is held in memory,
+but for many rows on the CPU, which are laid on disk by key (`etl.spill`).
 """
 
 from __future__ import annotations
