@@ -14,7 +14,7 @@ from core.dataset import ROW, SPLIT, SPLITS
 from core.errors import UserError
 from etl.engines.base import ROW_GROUP, Engine, Sunk
 from etl.engines.cpu import CpuEngine
-from etl.nvtabular.process import Process, interpreter
+from etl.nvtabular.process import PREFIX, Process, interpreter, room
 
 if TYPE_CHECKING:
     from etl.fitted import Fitted
@@ -40,7 +40,7 @@ class NvtabularEngine(Engine):
 
     def __init__(self, python: str | None = None) -> None:
         chosen = python or interpreter()
-        self._scratch = Path(tempfile.mkdtemp(prefix="gyrfalcon-nvtabular-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
             self._process = Process(chosen, self._scratch)
         except BaseException:
@@ -65,7 +65,8 @@ class NvtabularEngine(Engine):
         from etl.nvtabular.run import fit
 
         rows = frame if only is None else frame.filter(only)
-        self._ran = fit(self._process, workflow.plan(frame.collect_schema()), rows, self._fresh())
+        with room(self._scratch):
+            self._ran = fit(self._process, workflow.plan(frame.collect_schema()), rows, self._fresh())
         return self._ran.fitted
 
     def write(
@@ -92,12 +93,14 @@ class NvtabularEngine(Engine):
         ran = self._of(fitted)
         own = None
         if training is not None and ran.folded:
-            own = of_the_fit(ran, self._fresh())
+            with room(self._scratch):
+                own = of_the_fit(ran, self._fresh())
             require_rows(own, frame.filter(training))
         parts = []
         for number, _ in enumerate(SPLITS):
             rows = frame.filter(pl.col(SPLIT) == number)
-            made = transform(ran, rows, self._fresh(), keep)
+            with room(self._scratch):
+                made = transform(ran, rows, self._fresh(), keep)
             require_equal(made, fitted.transform(rows, keep=[ROW]), fitted)
             parts.append((made if own is None else _replaced(made, own, keep)).sort(ROW))
         return self.sink(pl.concat(parts), directory)

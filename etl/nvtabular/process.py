@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from core.errors import MissingExtra, UserError
+from etl.engines.failures import system_error
 from etl.ops.nvt import CURE
 
 PYTHON = "GYRFALCON_NVTABULAR_PYTHON"
 """Environment variable: the interpreter of the environment that holds NVTabular."""
+PREFIX = "gyrfalcon-nvtabular-"
+"""Of the directory in which it works; a worker whose parent is gone removes one that is called so."""
 _SCRIPT = Path(__file__).with_name("worker.py")
 _CHECKOUT = Path(__file__).parents[2]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def interpreter() -> str:
@@ -103,13 +110,17 @@ class Process:
         line = self._running.stdout.readline()
         if not line:
             raise self._gone(do)
-        answer: Mapping[str, Any] = json.loads(line)
+        try:
+            answer: Mapping[str, Any] = dict(json.loads(line))
+        except (ValueError, TypeError):
+            told = f"{self._python} answers the {do} with {line.strip()[:80]!r}"
+            raise UserError(told, where="engine nvtabular", cure=f"name a Python in {PYTHON}") from None
         if "error" in answer:
-            raise UserError(
-                f"NVTabular failed in its {do}: {answer['error']}",
-                where="engine nvtabular",
-                cure="docs/nvtabular.md lists what its CPU code can't do; or set `etl.engine: cpu`",
-            )
+            told = f"NVTabular failed in its {do}: {answer['error']}"
+            cure = "docs/nvtabular.md lists what its CPU code can't do; or set `etl.engine: cpu`"
+            if any(os.strerror(number) in told for number in _FULL):
+                cure = _cure(self._log.parent)
+            raise UserError(told, where="engine nvtabular", cure=cure)
         return answer["ok"]
 
     def _gone(self, do: str) -> UserError:
@@ -120,3 +131,24 @@ class Process:
             where="engine nvtabular",
             cure="it may have run out of memory: give it fewer rows, or set `etl.engine: cpu`",
         )
+
+
+@contextmanager
+def room(scratch: Path) -> Iterator[None]:
+    """Say of a disk that fills up that it is the one of temporary files, not of the data set.
+
+    Raises:
+        UserError: It has filled up.
+    """
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        refused = system_error(error) or error
+        if not isinstance(refused, OSError) or refused.errno not in _FULL:
+            raise
+        told = f"the disk is full ({os.strerror(refused.errno)})"
+        raise UserError(told, where=f"engine nvtabular, {scratch.parent}", cure=_cure(scratch)) from error
+
+
+def _cure(scratch: Path) -> str:
+    return f"free some space in {scratch.parent}, or name another directory in TMPDIR"

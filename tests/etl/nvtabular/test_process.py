@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
+import shutil
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +19,9 @@ from core.errors import MissingExtra, UserError
 from etl import Workflow
 from etl.engines.nvtabular import NvtabularEngine
 from etl.nvtabular import process as module
+from etl.nvtabular import worker
 from etl.nvtabular.described import describe
-from etl.nvtabular.process import PYTHON, Process, interpreter
+from etl.nvtabular.process import PREFIX, PYTHON, Process, interpreter, room
 from etl.ops import (
     Categorify,
     Clip,
@@ -83,6 +90,61 @@ def test_a_process_that_dies_tells_its_last_words(fake, tmp_path: Path) -> None:
     process.close()
 
 
+def test_a_full_disk_is_the_one_of_temporary_files(fake, tmp_path: Path) -> None:
+    words = f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}"
+    process = Process(fake({"ok": "23.8.0"}, {"error": words}), tmp_path)
+    with pytest.raises(UserError, match=f"failed in its fit: OSError.*; free some space in {tmp_path.parent}.* TMPDIR"):
+        process.ask("fit")
+    process.close()
+    for error in (OSError(errno.ENOSPC, "full"), pl.exceptions.ComputeError("No space left on device (os error 28)")):
+        with pytest.raises(UserError, match=f"{tmp_path.parent}: the disk is full .*TMPDIR"), room(tmp_path):
+            raise error
+    with pytest.raises(OSError, match="other"), room(tmp_path):
+        raise OSError(errno.EACCES, "other")
+
+
+def test_a_worker_whose_parent_was_killed_ends_and_leaves_nothing(tmp_path: Path) -> None:
+    """The parent starts it as the engine does, with a module of a kind that never ends its import, and is killed."""
+    scratch = tmp_path / f"{PREFIX}x"
+    scratch.mkdir()
+    (tmp_path / "nvtabular.py").write_text("import time\nopen('begun', 'w')\ntime.sleep(600)\n")
+    script = Path(module.__file__).with_name("worker.py")
+    parent = (
+        "import subprocess, sys, time\n"
+        f"made = subprocess.Popen([sys.executable, {str(script)!r}], cwd={str(scratch)!r}, stdin=subprocess.PIPE)\n"
+        "print(made.pid, flush=True)\ntime.sleep(600)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    words = [sys.executable, "-c", parent]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        number = int(started.stdout.readline())
+        _until((scratch / "begun").exists)
+        started.kill()
+    _until(lambda: not scratch.exists() and not _runs(number))
+
+
+def _until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("other", ["echo", "cat", "true"])
+def test_what_is_no_python_at_all(other: str) -> None:
+    with pytest.raises(MissingExtra, match=f"NVTabular can't be imported by .*{other}") as caught:
+        NvtabularEngine(shutil.which(other))
+    assert "\n" not in str(caught.value)
+
+
 def test_an_interpreter_without_nvtabular_or_none_at_all(fake, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(MissingExtra, match="can't be imported by .*No module"):
         NvtabularEngine(fake({"error": "No module named 'nvtabular'"}))
@@ -119,6 +181,10 @@ def test_the_worker_is_a_script_for_older_pythons_that_imports_nothing_of_ours()
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     outside = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
     assert outside == {"nvtabular", "nvtabular.workflow.node"}
+
+
+def test_both_know_the_scratch_by_one_name() -> None:
+    assert worker.SCRATCH == PREFIX
 
 
 SCHEMA = pl.Schema({"x": pl.Float64(), "y": pl.Int8(), "i": pl.Int64(), "c": pl.String()})
