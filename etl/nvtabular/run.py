@@ -100,7 +100,10 @@ def transform(ran: Ran, frame: pl.LazyFrame, scratch: Path, keep: Sequence[str])
     if not height(rows):
         nothing = [pl.lit(None, polars_type(column)).alias(column.name) for column in fitted.schema]
         return pl.scan_parquet(rows, glob=False).select(*keep, *nothing)
-    return _made(ran, rows, scratch, keep, new=True)
+    made = _made(ran, rows, scratch, keep, new=True)
+    # Of a large split that is much room, and nobody reads it again.
+    rows.unlink()
+    return made
 
 
 def of_the_fit(ran: Ran, scratch: Path) -> pl.LazyFrame:
