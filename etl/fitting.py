@@ -59,6 +59,7 @@ def fit(
     Raises:
         UserError: A column holds no value, or an operator can't learn from what it holds.
     """
+    frame = engine.source(frame)
     windowed = any(step.operator.windowed for step in plan.steps)
     if only is not None and not windowed:
         frame, only = frame.filter(only), None

@@ -74,7 +74,7 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     time = time_of(roles.time, None if roles.time is None else raw.types[roles.time])
     timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
     seen = _look(raw, spec)
-    frame = learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed)
+    frame = engine.source(learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed))
     return Labelled(raw, frame, seen, *_count(frame, spec))
 
 

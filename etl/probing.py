@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from etl.kept import give_back, zeros
 from etl.onnx import INT_NULL
 
 Hashes: TypeAlias = NDArray[np.uint64]
@@ -29,8 +30,10 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 BLOCK = 65_536
 """Keys looked up at once."""
-BUILD = 1 << 20
+BUILD = 65_536
 """Values put into the table at once."""
+MANY = 1 << 20
+"""Values of a table whose building leaves memory to give back."""
 FREE = 0.5
 """Slots that stay free, as a share of the values: a table costs 6 bytes a value."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -86,6 +89,8 @@ class Positions:
             if self._table is None:
                 kind = _Texts if self._values.dtype == pl.String else _Whole
                 self._table = kind(self._values.rechunk())
+                if len(self._values) >= MANY:
+                    give_back()
             return self._table
 
 
@@ -100,7 +105,7 @@ class _Table(abc.ABC):
 
     def __init__(self, values: pl.Series) -> None:
         count = len(values)
-        self.slots: Slots = np.zeros(count + math.ceil(FREE * count), np.int32)
+        self.slots: Slots = zeros(count + math.ceil(FREE * count))
         for start in range(0, count, BUILD):
             self._put(values.slice(start, BUILD), start)
 

@@ -72,6 +72,10 @@ class Engine(abc.ABC):
     def expect(self, rows: int, columns: int) -> None:  # noqa: B027 - most engines have nothing to choose
         """Hear how large the data are that the next plans read; an engine may choose by it how to run them."""
 
+    def source(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """The same rows as this engine would rather read them; every plan over raw rows begins here."""
+        return frame
+
     @abc.abstractmethod
     def collect(self, frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """Compute frames; those that run together share their scans.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from etl.counting import Counting, added, count_runs, ranked
+from etl.kept import give_back, kept
 
 HELD = 256 << 20
 """Bytes of keys that all groups at work hold; a sort needs as much again."""
@@ -40,10 +41,12 @@ class Group:
         """Place -> values and counts, ranked."""
         named = self.frame.select(key.alias(str(place)) for place, key in self.keys.items())
         if self.rows > LONGEST:
-            return {place: _count_long(named.select(str(place))) for place in self.keys}
+            return {place: kept(_count_long(named.select(str(place)))) for place in self.keys}
         held = named.collect(engine="streaming")
         # Each column goes as soon as it is counted.
-        return {place: ranked(count_runs(held.drop_in_place(str(place)))) for place in self.keys}
+        found = {place: kept(ranked(count_runs(held.drop_in_place(str(place))))) for place in self.keys}
+        give_back()
+        return found
 
 
 def groups_of(frames: Sequence[pl.LazyFrame | Counting], rows: int | None) -> list[Group]:

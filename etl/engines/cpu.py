@@ -17,6 +17,7 @@ from etl.counting import Counting
 from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
 from etl.engines.counts import AT_WORK, Group, groups_of
 from etl.engines.failures import translated
+from etl.engines.paced import paced
 from etl.engines.reads import reads
 
 AT_ONCE = 4
@@ -47,6 +48,10 @@ class CpuEngine(Engine):
     def expect(self, rows: int, columns: int) -> None:
         """See `Engine.expect`: the number of rows decides how many columns are counted at once."""
         self._rows = rows
+
+    def source(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """See `Engine.source`: Parquet is read no faster than it is worked on."""
+        return paced(frame)
 
     @contextmanager
     def spilling(self, frame: pl.LazyFrame) -> Iterator[None]:

@@ -13,6 +13,8 @@ from core.errors import UserError
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _TOO_LARGE = re.compile(r"conversion from `u64` to `i64` failed in column '(.*?)' .*?\[(\d+)")
+_OF_SOURCE = re.compile(r"caught exception during execution of a Python source, exception: (\w+Error: )?")
+"""What Polars puts before an error of a part of a plan that is read as it is worked on (`etl.engines.paced`)."""
 _LONGEST = 300
 
 
@@ -33,16 +35,22 @@ def translated(engine: str, *, cure: str | None = None) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise UserError(f"a file went away while it was read ({brief(error)})", where=f"engine {engine}") from None
+        raise _gone(error, engine) from None
     except OSError as error:
         raise system_error(error) or error from error
     except pe.PolarsError as error:
         refused = system_error(error)
+        if isinstance(refused, FileNotFoundError):
+            raise _gone(error, engine) from None
         if refused is not None:
             raise refused from error
         raise _too_large(error) or UserError(brief(error), where=f"engine {engine}", cure=cure) from error
     except pe.PanicException as error:
         raise UserError(f"the plan broke down ({brief(error)})", where=f"engine {engine}", cure=cure) from error
+
+
+def _gone(error: Exception, engine: str) -> UserError:
+    return UserError(f"a file went away while it was read ({brief(error)})", where=f"engine {engine}")
 
 
 def _too_large(error: pe.PolarsError) -> UserError | None:
@@ -65,7 +73,7 @@ def brief(error: BaseException) -> str:
         >>> brief(ValueError("one\n\ntwo"))
         'one; two'
     """
-    text = str(error).split("Resolved plan until failure")[0]
+    text = _OF_SOURCE.sub("", str(error).split("Resolved plan until failure")[0])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "; ".join(lines)[:_LONGEST].rstrip(".;")
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from core import log
 from etl.counting import VALUE, ranked
+from etl.kept import kept
 from etl.ops.base import State
 
 COUNT = "count"
@@ -147,8 +148,11 @@ def rank(counts: pl.DataFrame, *, threshold: int, most: int) -> Vocabulary:
     often = counts.filter(pl.col(COUNT) >= threshold) if threshold > 1 else counts
     ranked = _in_order(often)
     rare = counts.filter(pl.col(COUNT) < threshold) if threshold > 1 else counts.clear()
+    if ranked.height <= most and threshold <= 1:
+        return Vocabulary(ranked, rare)
     # In order, so that the same rows give the same bytes.
-    return Vocabulary(ranked.head(most), pl.concat([ranked.slice(most), _in_order(rare)], rechunk=True))
+    waiting = pl.concat([ranked.slice(most), _in_order(rare)], rechunk=True)
+    return Vocabulary(kept(ranked.head(most)), kept(waiting))
 
 
 def merge(old: Vocabulary, new: Vocabulary, *, threshold: int, most: int, where: str) -> Vocabulary:

@@ -1,0 +1,63 @@
+"""Large tables in files that are mapped: the system may take their memory back when it needs it."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import polars.exceptions as pe
+from numpy.typing import NDArray
+
+from core.files import TEMPORARY
+
+LARGE = 8 << 20
+"""Bytes of a table from here on; smaller ones stay where they are."""
+
+
+def kept(table: pl.DataFrame) -> pl.DataFrame:
+    """The same table, out of the way; it lasts as long as somebody holds it, and leaves nothing behind.
+
+    Where no file can be written, it stays in memory.
+
+    Example:
+        >>> kept(pl.DataFrame({"value": [7, 5], "count": [2, 1]})).rows()
+        [(7, 2), (5, 1)]
+    """
+    if table.estimated_size() < LARGE:
+        return table
+    with suppress(OSError, pe.PolarsError), tempfile.TemporaryDirectory(prefix=TEMPORARY) as place:
+        # The system keeps a file without a name as long as it is mapped.
+        path = Path(place) / "table.arrow"
+        table.write_ipc(path, compression="uncompressed")
+        return pl.read_ipc(path, memory_map=True)
+    return table
+
+
+def zeros(count: int) -> NDArray[np.int32]:
+    """An array of zeros, in a file when it is large.
+
+    Example:
+        >>> zeros(3).tolist()
+        [0, 0, 0]
+    """
+    size = 4 * count
+    if size < LARGE:
+        return np.zeros(count, np.int32)
+    with suppress(OSError), tempfile.TemporaryFile(prefix=TEMPORARY) as file:
+        # Without its blocks a file on a full disk would fail at the first touch, which nothing can catch.
+        os.posix_fallocate(file.fileno(), 0, size)
+        return np.frombuffer(mmap.mmap(file.fileno(), size), np.int32)
+    return np.zeros(count, np.int32)
+
+
+def give_back() -> None:
+    """Let the C library give memory back that is free: what NumPy's large arrays leave behind, hundreds of MiB."""
+    # Only glibc has it, and only there it is needed.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
