@@ -26,14 +26,11 @@ def why_not(operator: Operator[Any], columns: Sequence[Column]) -> str | None:
     """Why NVTabular can't do it, if it can't."""
     if not isinstance(operator, JoinGroupby | TargetEncoding):
         return None
+    return _no_encoding(operator) if isinstance(operator, TargetEncoding) else _no_join(operator, columns)
+
+
+def _no_join(operator: JoinGroupby, columns: Sequence[Column]) -> str | None:
     found = keys(operator, columns)
-    labels = [key.label(operator.name_sep) for key in found]
-    if len(set(labels)) < len(labels):
-        return "it keeps two of the keys in one file"
-    return _no_join(operator, found) if isinstance(operator, JoinGroupby) else _no_encoding(operator)
-
-
-def _no_join(operator: JoinGroupby, found: Sequence[Key]) -> str | None:
     if not operator.cont_cols:
         return "it needs cont_cols, for a count alone too"
     if _EXTREMES.issuperset(operator.stats):

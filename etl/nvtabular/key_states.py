@@ -76,7 +76,7 @@ def _number(asked: Mapping[str, pl.Expr], count: pl.Expr, column: Column) -> dic
     nothing = pl.lit(None, pl.Float64)
     return {
         "filled": count,
-        **parts(sums.cast(pl.Float64).fill_nan(0.0).fill_null(0.0), column),
+        **parts(sums.cast(pl.Float64), column),
         "low": asked.get("min", nothing).cast(pl.Float64).fill_nan(None),
         "high": asked.get("max", nothing).cast(pl.Float64).fill_nan(None),
         # What rounding left of equal numbers can have no root: NaN there, null here.
@@ -157,10 +157,12 @@ def _require_keys(counts: pl.DataFrame, key: Key, what: str) -> None:
 
 def _require_sums(found: pl.DataFrame, asked: Mapping[str, pl.Expr], name: str) -> None:
     sums = [asked[stat] for stat in ("sum", "mean") if stat in asked]
-    for largest in found.select(x.cast(pl.Float64).abs().max() for x in sums).row(0) if sums else ():
-        if largest is not None and not largest < _LARGEST:
+    for value in sums:
+        # NaN is not below anything.
+        odd = found.select(value.cast(pl.Float64).alias("sum")).filter(~(pl.col("sum").abs() < _LARGEST))
+        if odd.height:
             raise UserError(
-                f"the sums that NVTabular learned from the column are too large ({largest:.3g})",
+                f"a sum that NVTabular learned from the column is too large ({odd.item(0, 0):.3g})",
                 where=f"engine nvtabular, column {name}",
                 cure="put log or clip before",
             )

@@ -99,6 +99,8 @@ def test_a_directory_of_parts(tmp_path: Path):
 def test_a_vocabulary_without_values(tmp_path: Path):
     file = write(tmp_path / "unique.x.parquet", {"x": pa.array([None], pa.string()), "x_size": [0]})
     assert read_vocabulary(file, ["x"], [DType.STRING]).table.height == 0
+    meta(file, 3, 1)
+    assert read_vocabulary(file, ["x"], [DType.STRING]).table.height == 0
 
 
 def test_a_part_of_combinations_without_values(tmp_path: Path):

@@ -125,6 +125,8 @@ def test_training_rows_are_encoded_without_their_own_fold(engine: NvtabularEngin
     assert train["TE_number_target"].to_list() == pytest.approx(out_of_fold([ROWS.filter(TRAINING)]), rel=1e-6)
     for found, wanted in zip(others, served(node)[1:], strict=True):
         assert_frame_equal(found, wanted, rel_tol=1e-6)
+    again = engine.write(fitted, ROWS.lazy(), tmp_path / "again", keep=[SPLIT, ROW], training=TRAINING)
+    assert_frame_equal(pl.read_parquet(again.files["train"]), train)
     alone = ROWS.with_columns(number=pl.int_range(pl.len(), dtype=pl.Int64))
     _, (train, *_) = run(engine, ["number"] >> TargetEncoding("y"), tmp_path / "alone", alone)
     mean = ROWS.filter(TRAINING)["y"].mean()

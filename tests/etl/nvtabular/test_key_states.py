@@ -100,8 +100,9 @@ def test_folds_become_columns(tmp_path: Path) -> None:
     ("keys", "sums", "words"),
     [
         ([0.5, 2.0], [1.0, 1.0], "column n: only whole numbers"),
-        ([1.0, 2.0], [1.0, 1e19], "column w: the sums .* too large"),
-        ([1.0, 2.0], [1.0, float("inf")], "column w: the sums .* too large"),
+        ([1.0, 2.0], [1.0, 1e19], "column w: a sum .* too large"),
+        ([1.0, 2.0], [1.0, float("nan")], "column w: a sum .* too large"),
+        ([1.0, 2.0], [1.0, float("inf")], "column w: a sum .* too large"),
     ],
 )
 def test_what_no_table_of_ours_can_hold(tmp_path: Path, keys: list[float], sums: list[float], words: str) -> None:
