@@ -49,8 +49,9 @@ def count_runs(keys: pl.Series) -> pl.DataFrame:
         >>> count_runs(pl.Series([7, 5, None, 7])).rows()
         [(5, 1), (7, 2)]
     """
-    # Nulls come first.
-    runs = keys.sort().slice(keys.null_count()).rle().struct.unnest()
+    # Nulls come first. Where nobody else holds the keys, they go before the runs are made.
+    keys = keys.sort()
+    runs = keys.slice(keys.null_count()).rle().struct.unnest()
     return runs.select(pl.col("value").alias(VALUE), pl.col("len").alias(COUNT))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.files import TEMPORARY
 
-LARGE = 8 << 20
+LARGE = 1 << 20
 """Bytes of a table from here on; smaller ones stay where they are."""
 
 

@@ -68,3 +68,5 @@ def _slices(frame: pl.LazyFrame, most: int | None) -> Iterator[pl.DataFrame]:
         if held.height < rows:
             return
         rows = max(1, held.height * READ // size)
+        # What is read next needs the room.
+        del held
