@@ -6,16 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from etl.embedding_sizes import get_embedding_sizes
     from etl.fitted import Fitted
     from etl.graph import select
+    from etl.values.embedding_sizes import get_embedding_sizes
     from etl.workflow import Workflow
 
 __all__ = ["Fitted", "Workflow", "get_embedding_sizes", "select"]
 
 _HOMES = {
     "Fitted": "etl.fitted",
-    "get_embedding_sizes": "etl.embedding_sizes",
+    "get_embedding_sizes": "etl.values.embedding_sizes",
     "Workflow": "etl.workflow",
     "select": "etl.graph",
 }

@@ -13,7 +13,7 @@ import polars as pl
 from core.errors import UserError
 from core.schema import Column, DType, Schema, Tag
 from core.suggest import did_you_mean
-from etl.checks import require_small
+from etl.dataset.checks import require_small
 from etl.engines.base import Engine
 from etl.engines.cpu import CpuEngine
 from etl.narrow import apply_steps

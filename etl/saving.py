@@ -21,11 +21,11 @@ from core.errors import UserError
 from core.files import RETIRED, hash_file, inside, new_directory, read_json, write_json
 from core.schema import Column, Schema
 from core.suggest import did_you_mean
+from etl.dataset.tables import write_table
 from etl.fitted import Fitted
 from etl.ops import OPERATORS
 from etl.seen import Seen
 from etl.steps import PlannedStep, Step, raw_columns
-from etl.tables import write_table
 from etl.types import polars_type
 
 VERSION = 3

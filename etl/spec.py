@@ -9,14 +9,14 @@ from pydantic import Field, model_validator
 
 from core.spec import Spec, fault_at
 from core.union import ByKind
+from etl.care.leaks import AnyLeaks, LeakSpec
+from etl.dataset.splits import AnySplit, TimeSplit
+from etl.dataset.target import TargetSpec
 from etl.engines.spec import ENGINE_SPECS, AutoEngine, EngineSpec, NvtabularEngineSpec
 from etl.features import FeatureSpec
-from etl.leaks import AnyLeaks, LeakSpec
 from etl.ops.given import placed
 from etl.ops.windows.clock import seconds
 from etl.rows import AnyRule, RepeatsRule
-from etl.splits import AnySplit, TimeSplit
-from etl.target import TargetSpec
 
 
 class EtlSpec(Spec):

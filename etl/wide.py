@@ -38,7 +38,7 @@ def open_wide(
         training: Which rows the workflow is fitted on; None: none of them.
         numbered: Add the numbers of rows: the column ROW where the frame has it, else their place.
         flagged: Add TRAINED.
-        cast_lists: Give lists the type that operators see; a GPU plan can't, so `etl.lists` does it there.
+        cast_lists: Give lists the type that operators see; a GPU plan can't, so `etl.values.lists` does it there.
 
     Raises:
         UserError: A column is missing or its type has changed since the fit.

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from core.errors import UserError
 from core.spec import Spec, fault_at
-from etl.sources import Roles, Sources, TableSpec
+from etl.dataset.sources import Roles, Sources, TableSpec
 from etl.spec import EtlSpec
 from pipeline.datasets import NamedData, sources
 

@@ -18,7 +18,7 @@ from core.files import read_json, write_json
 if TYPE_CHECKING:
     import torch
 
-    from etl.sources import Sources
+    from etl.dataset.sources import Sources
     from pipeline.spec import RunSpec
 
 Figures = Mapping[str, Any]
@@ -92,7 +92,7 @@ class Stage:
 
 
 def _etl(context: Context, out: Path) -> Figures:
-    from etl.prepare import prepare
+    from etl.dataset.prepare import prepare
 
     spec, earlier = context.spec, context.start_from
     figures = prepare(context.sources, spec.etl, out, seed=spec.seed, start_from=earlier)
@@ -102,7 +102,7 @@ def _etl(context: Context, out: Path) -> Figures:
 
 def _require_rows(spec: RunSpec, rows: Mapping[str, int]) -> None:
     """Fail before the data set replaces an earlier one, not when training finds nothing to learn from."""
-    from etl.splits import NoSplit
+    from etl.dataset.splits import NoSplit
 
     empty = [split for split in SPLITS if not rows.get(split)]
     if empty and not isinstance(spec.etl.split, NoSplit):

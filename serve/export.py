@@ -19,7 +19,7 @@ from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
 from core.errors import UserError
 from core.files import hash_file, write_json
 from core.schema import Tag
-from etl.tables import write_table
+from etl.dataset.tables import write_table
 from serve import bundle as layout
 from serve.columns import encode_frame
 from serve.golden import vector_column, with_scores, with_vectors

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 import polars as pl
 
 from core.dataset import SPLITS
-from etl.counting import Counting
+from etl.values.counting import Counting
 
 if TYPE_CHECKING:
     from etl.fitted import Fitted

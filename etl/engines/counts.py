@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from etl.counting import Counting, added, count_runs, ranked
-from etl.kept import give_back, kept
+from etl.values.counting import Counting, added, count_runs, ranked
+from etl.values.kept import give_back, kept
 
 HELD = 256 << 20
 """Bytes of keys that all groups at work hold; a sort needs as much again."""

@@ -13,12 +13,12 @@ from polars.io.partition import FileProviderArgs
 
 from core.dataset import ROW, SPLIT, SPLITS
 from etl import spill
-from etl.counting import Counting
 from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
 from etl.engines.counts import AT_WORK, Group, groups_of
 from etl.engines.failures import translated
 from etl.engines.paced import paced
 from etl.engines.reads import reads
+from etl.values.counting import Counting
 
 AT_ONCE = 4
 """Plans computed together. Polars' streaming group_by holds about 20 bytes a row while it runs, so counting many

@@ -21,14 +21,17 @@ plan's fixed price, which with 40 columns is a tenth of the work at this size.""
 FIRST = 65_536
 """Rows of the first read; what they weigh tells how many the next ones have."""
 _SCAN = re.compile(r"SLICE: Positive \{ offset: 7, len: 5 \}.*?ESTIMATED ROWS: (\d+)", re.DOTALL)
-_OTHERS = re.compile(r"^\s*(SLICE\[|SLICED|FILTER|\w* ?JOIN|UNION|HCONCAT|CACHE)|SELECTION:", re.MULTILINE)
+_OTHERS = re.compile(
+    r"^\s*(SLICE\[|SLICED|FILTER|\w* ?JOIN|UNION|HCONCAT|CACHE|OPAQUE_PYTHON)|SELECTION:", re.MULTILINE
+)
 
 
 def paced(frame: pl.LazyFrame) -> pl.LazyFrame:
     """The same rows in the same order, read slice by slice as a query takes them.
 
     Frames that aren't plain Parquet (with columns that are made of one row each) are given back as they are: to cut a
-    slice out of them, all rows before it would have to be made again. So are those of few rows.
+    slice out of them, all rows before it would have to be made again. So are those of few rows, and those
+    that count the rows that pass (`etl.ticks`), which a bar looks for in plans.
 
     Example:
         >>> frame = pl.LazyFrame({"a": [1, 2]})

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter
 from core.errors import UserError
 from core.schema import Column
 from core.spec import Spec
-from etl.counting import Counting
 from etl.onnx import GraphBuilder, Value
+from etl.values.counting import Counting
 
 if TYPE_CHECKING:
     from etl.graph import Node

@@ -16,7 +16,6 @@ import polars as pl
 
 from core.errors import UserError
 from core.schema import Column, DType
-from etl.lists import add_lists
 from etl.onnx import GraphBuilder, Value, like
 from etl.ops.amounts import completed
 from etl.ops.base import Collected, Statistics, Wiring
@@ -32,6 +31,7 @@ from etl.ops.keys import NO_KEY, key_expression
 from etl.ops.nvt import nvtabular_ops
 from etl.ops.vocabularies import COUNT, Vocabularies, Vocabulary, end_of, merge, rank, settle, shared
 from etl.types import POLARS
+from etl.values.lists import add_lists
 
 __all__ = ["NULL", "OOV", "Categorify", "Vocabularies"]
 

@@ -12,10 +12,10 @@ import polars as pl
 from core.errors import UserError
 from core.schema import DType
 from core.spec import fault_at
-from etl.merlin import check_values, merlin_vocabularies, read_vocabulary
 from etl.ops.category_tables import VALUE
 from etl.ops.vocabularies import COUNT
 from etl.types import POLARS, dtype_of
+from etl.values.merlin import check_values, merlin_vocabularies, read_vocabulary
 
 GivenValues = tuple[int | str, ...]
 Vocabs = str | Mapping[str, str | GivenValues]

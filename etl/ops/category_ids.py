@@ -14,8 +14,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core.schema import Column
-from etl import lookup
-from etl.hashing import add_bucket, add_cross, bucket, bucket_node, cross_node
 from etl.onnx import INT_NULL, GraphBuilder, Value, is_null, where
 from etl.ops.base import Wiring
 from etl.ops.category_tables import VALUE, Table
@@ -23,6 +21,8 @@ from etl.ops.key_rows import RowNumbers
 from etl.ops.keys import key_dtype, key_expression, key_node
 from etl.ops.vocabularies import Shifts
 from etl.types import clean
+from etl.values import lookup
+from etl.values.hashing import add_bucket, add_cross, bucket, bucket_node, cross_node
 
 NULL, OOV = 1, 2
 _MISSED = -1

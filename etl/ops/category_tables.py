@@ -10,13 +10,13 @@ import polars as pl
 
 from core.errors import UserError
 from core.schema import Column, DType
-from etl.counting import Counting
-from etl.lists import exploded
 from etl.ops.base import Wiring
 from etl.ops.declare import IDS, categorical
 from etl.ops.keys import key_dtype, key_expression
 from etl.ops.vocabularies import COUNT
 from etl.types import clean
+from etl.values.counting import Counting
+from etl.values.lists import exploded
 
 VALUE = "value"
 

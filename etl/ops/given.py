@@ -21,7 +21,7 @@ from core.dataset import ROW
 from core.errors import UserError
 from core.files import hash_bytes
 from core.spec import custom_error
-from etl.sources import TableSpec
+from etl.dataset.sources import TableSpec
 
 if TYPE_CHECKING:
     from etl.features import FeatureSpec

@@ -9,20 +9,20 @@ import polars as pl
 
 from core.errors import UserError
 from core.schema import Column
-from etl.hashing import add_bucket, bucket, bucket_node
-from etl.lists import add_lists, filled
 from etl.onnx import GraphBuilder, Value, is_null, like
 from etl.ops.amounts import Buckets, require_known
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import categorical, require_keys
 from etl.ops.nvt import nvtabular_ops
 from etl.types import clean
+from etl.values.hashing import add_bucket, bucket, bucket_node
+from etl.values.lists import add_lists, filled
 
 
 class HashBucket(Operator[State]):
     """Hash of the value modulo `num_buckets`: ids 0 .. num_buckets-1; null goes to bucket 0. Also of list elements.
 
-    Integers and strings only. The hash is ours (`etl.hashing`), so the buckets differ from NVTabular's, whose
+    Integers and strings only. The hash is ours (`etl.values.hashing`), so the buckets differ from NVTabular's, whose
     CPU code also hashes the number of the row.
 
     Args:

@@ -13,12 +13,12 @@ from pydantic import Field
 
 from core.errors import UserError
 from core.schema import Column, DType
-from etl.hashing import bucket, bucket_node
-from etl.lists import add_from_texts, filled
 from etl.onnx import GraphBuilder, Value, cast_to, is_null, where
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import categorical
-from etl.ragged import from_lengths
+from etl.values.hashing import bucket, bucket_node
+from etl.values.lists import add_from_texts, filled
+from etl.values.ragged import from_lengths
 
 
 class Split(Operator[State]):

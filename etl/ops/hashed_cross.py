@@ -11,13 +11,13 @@ from pydantic import BeforeValidator
 from core.errors import UserError
 from core.schema import Column, DType
 from core.suggest import did_you_mean
-from etl.hashing import add_cross, cross_node
 from etl.onnx import GraphBuilder, Value
 from etl.ops.amounts import Buckets
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import categorical, require_keys
 from etl.ops.keyed import Groups, Key
 from etl.ops.nvt import nvtabular_ops
+from etl.values.hashing import add_cross, cross_node
 
 _BETWEEN = "_X_"
 
@@ -33,9 +33,9 @@ class HashedCross(Operator[State]):
     """Hash of several columns together modulo `num_buckets`: ids 0 .. num_buckets-1 in the column `a_X_b`.
 
     All columns are crossed, or those of each list: `[["a", "b"], ["a", "c"]] >> HashedCross(100)`. Null is a value
-    like any other. Integers and strings only. The hash is ours (`etl.hashing`): it knows the order of the columns,
-    while NVTabular's xor gives every row with equal values the same bucket, and its CPU code also hashes the number
-    of the row.
+    like any other. Integers and strings only. The hash is ours (`etl.values.hashing`): it knows the order of the
+    columns, while NVTabular's xor gives every row with equal values the same bucket, and its CPU code also hashes the
+    number of the row.
 
     Args:
         num_buckets: Of every cross, or by cross: `{"a_X_b": 100}`.

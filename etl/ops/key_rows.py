@@ -1,4 +1,4 @@
-"""The row of a table that has a key of one or several columns, by hash tables that are built once (`etl.probing`)."""
+"""The row of a table that has a key of one or several columns, by hash tables built once (`etl.values.probing`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from etl.probing import Positions
+from etl.values.probing import Positions
 
 Codes: TypeAlias = NDArray[np.int64]
 _UNKNOWN = -1

@@ -9,12 +9,12 @@ import polars as pl
 from pydantic import Field
 
 from core.schema import Column, DType, Tag
-from etl.lists import add_lists, elements
 from etl.onnx import INT_NULL, GraphBuilder, Ragged, Value
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import require_lists
-from etl.ragged import lengths, padded
 from etl.types import FLOATS
+from etl.values.lists import add_lists, elements
+from etl.values.ragged import lengths, padded
 
 
 class ListColumns(Operator[State]):

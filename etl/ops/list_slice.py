@@ -12,13 +12,13 @@ from pydantic import model_validator
 from core.errors import UserError
 from core.schema import Column, DType, Tag
 from core.spec import custom_error
-from etl.lists import add_lists, elements
 from etl.onnx import GraphBuilder, Ragged, Value
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.declare import require_lists
 from etl.ops.nvt import nvtabular_ops
-from etl.ragged import lengths, padded, sliced
 from etl.types import FLOATS, polars_type
+from etl.values.lists import add_lists, elements
+from etl.values.ragged import lengths, padded, sliced
 
 
 class ListSlice(Operator[State]):

@@ -12,11 +12,11 @@ from pydantic import Field, PlainValidator, WithJsonSchema, field_serializer, mo
 from core.errors import UserError
 from core.schema import Column
 from core.spec import custom_error
-from etl.lists import pass_on
 from etl.onnx import GraphBuilder, Value
 from etl.ops.amounts import require_known
 from etl.ops.base import Operator, State, Wiring
 from etl.ops.nvt import nvtabular_ops
+from etl.values.lists import pass_on
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from core.dataset import TARGET
 from core.errors import UserError
 from core.schema import Column, DType, Tag
-from etl.mix import mix64
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Collected, Operator, Statistics, Wiring
 from etl.ops.declare import continuous, require_numbers
@@ -32,6 +31,7 @@ from etl.ops.keyed import (
 from etl.ops.nvt import nvtabular_ops
 from etl.ops.sums import parts, require_summable, sum_scalars
 from etl.ops.target_sums import FULL, added, encoded, looked_up, mean, summed
+from etl.values.mix import mix64
 
 FOLD = "__fold__"
 

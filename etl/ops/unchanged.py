@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from core.schema import Column
-from etl.lists import pass_on
 from etl.onnx import GraphBuilder, Value
 from etl.ops.base import Operator, S, Wiring
+from etl.values.lists import pass_on
 
 
 class Unchanged(Operator[S]):

@@ -12,9 +12,9 @@ from typing import Any, Self
 import polars as pl
 
 from core import log
-from etl.counting import VALUE, ranked
-from etl.kept import kept
 from etl.ops.base import State
+from etl.values.counting import VALUE, ranked
+from etl.values.kept import kept
 
 COUNT = "count"
 """Beside it stand the columns of a value: one, or one for each part of it."""

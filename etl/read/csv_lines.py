@@ -74,7 +74,7 @@ def misfit(path: Path, layout: Layout, types: Mapping[str, str]) -> UserError | 
     Args:
         path: The file, without broken lines.
         layout: Of the file.
-        types: Column -> type, one of `etl.sources.RawType`.
+        types: Column -> type, one of `etl.dataset.sources.RawType`.
     """
     for name, kind in types.items():
         found = _first(path, layout, name, partial(_unfit, kind))

@@ -12,7 +12,7 @@ import polars.exceptions as pe
 
 from core import log
 from core.errors import UserError
-from etl.checks import require_names
+from etl.dataset.checks import require_names
 from etl.read.csv_lines import ZONED, Layout, faults, header, misfit, zone_line
 
 QUICK_LOOK = 10_000

@@ -10,7 +10,7 @@ import polars as pl
 import polars.exceptions as pe
 
 from core.errors import UserError
-from etl.checks import require_names
+from etl.dataset.checks import require_names
 from etl.engines.failures import brief
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from core.errors import UserError
 from core.suggest import closest
-from etl.sources import TableSpec
+from etl.dataset.sources import TableSpec
 
 Format = Literal["csv", "parquet"]
 SUFFIXES: dict[str, Format] = {

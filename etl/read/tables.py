@@ -12,11 +12,11 @@ import polars.exceptions as pe
 
 from core.dataset import ROW
 from core.errors import UserError
+from etl.dataset.sources import TableSpec
 from etl.engines.failures import brief, system_error
 from etl.read import parquet_table
 from etl.read.csv_table import CsvFiles, open_csv
 from etl.read.paths import find, format_of, separator_of
-from etl.sources import TableSpec
 
 T = TypeVar("T")
 

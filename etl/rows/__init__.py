@@ -16,10 +16,10 @@ from core import log
 from core.dataset import TIME
 from core.errors import UserError
 from core.union import ByName
+from etl.dataset.times import time_of
 from etl.rows.base import Given, Rule
 from etl.rows.choose import DropDuplicatesRule, DropnaRule, FilterRule, KCoreRule
 from etl.rows.make import BasketsRule, RepeatsRule
-from etl.times import time_of
 
 __all__ = ["RULES", "AnyRule", "Dropped", "Given", "RepeatsRule", "Rule", "apply_rules", "wanted_of"]
 

@@ -14,11 +14,11 @@ from pydantic_core import CoreSchema
 from core.errors import UserError
 from core.schema import DType
 from core.spec import Spec, listed
+from etl.dataset.sources import Roles
 from etl.formula.parse import parse
 from etl.formula.polars import evaluate
 from etl.formula.tree import names
 from etl.formula.types import require_types
-from etl.sources import Roles
 from etl.types import canonical, columns_of
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]

@@ -11,9 +11,9 @@ from core.dataset import ROW, TIME
 from core.spec import listed
 from etl.formula.parse import parse
 from etl.formula.tree import names
-from etl.k_core import Counting, k_core
 from etl.ops.formula import checked
 from etl.rows.base import Given, Names, Rule, evaluated
+from etl.rows.k_core import Counting, k_core
 from etl.types import canonical, columns_of
 
 _TEXT = {"type": "string"}
@@ -114,7 +114,7 @@ class DropDuplicatesRule(Rule):
 
 
 class KCoreRule(Rule):
-    """Keep users and items with enough events, until all that is left has enough; see `etl.k_core`.
+    """Keep users and items with enough events, until all that is left has enough; see `etl.rows.k_core`.
 
     Attributes:
         user: What a user must have at least.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import polars as pl
 from pydantic import Field, field_validator
 
-from etl.baskets import baskets
+from etl.dataset.times import length_of
 from etl.formula.parse import parse
 from etl.formula.tree import names
 from etl.ops.formula import checked
 from etl.ops.windows.clock import Duration, Unit
-from etl.repeats import repeats
 from etl.rows.base import Given, Names, Rule, evaluated
-from etl.times import length_of
+from etl.rows.baskets import baskets
+from etl.rows.repeats import repeats
 
 
 class RepeatsRule(Rule):
-    """Add an outcome for the target: does the key of a row occur again within some time? See `etl.repeats`.
+    """Add an outcome for the target: does the key of a row occur again within some time? See `etl.rows.repeats`.
 
     The last rows, whose answer isn't known yet, are dropped.
 
@@ -51,7 +51,7 @@ class RepeatsRule(Rule):
 
 
 class BasketsRule(Rule):
-    """Add totals of what was bought together; see `etl.baskets`. Whoever asks for a score gives them, as raw columns.
+    """Add totals of what was bought together (`etl.rows.baskets`); whoever asks for a score gives them, as raw columns.
 
     Attributes:
         key: Column that tells baskets apart (an invoice).

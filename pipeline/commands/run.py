@@ -79,7 +79,7 @@ def _start_from(request: Request, spec: RunSpec, run_dir: Path) -> Path | None:
     name = spec.etl.start_from
     if name is None:
         return None
-    from etl.earlier import workflow_in
+    from etl.dataset.earlier import workflow_in
 
     found = workflow_in([request.config.parent / name, request.runs_dir / name])
     if found.resolve().is_relative_to(run_dir.resolve()):

@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.files import hash_json
 from core.spec import Spec
 from core.suggest import did_you_mean
-from etl.sources import Sources
+from etl.dataset.sources import Sources
 from pipeline.datasets.cache import cache_directory, ensure
 from pipeline.datasets.catalogue import DATASETS, VERSION, Description, Generated, Packed
 from pipeline.datasets.wheel import read_members

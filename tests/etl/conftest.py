@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from core.dataset import Dataset
-from etl.prepare import prepare
-from etl.sources import Sources
+from etl.dataset.prepare import prepare
+from etl.dataset.sources import Sources
 from etl.spec import EtlSpec
 from tests.e2e.run import contents
 

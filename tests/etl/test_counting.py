@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from etl.counting import COUNT, VALUE, Counting, added, count_runs, ranked
 from etl.engines import CpuEngine, counts
+from etl.values.counting import COUNT, VALUE, Counting, added, count_runs, ranked
 
 WHOLE = st.none() | st.integers(-5, 5) | st.integers(-(2**63), 2**63 - 1)
 

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from core import progress
 from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
 from core.errors import UserError
-from etl import samples, ticks
+from etl import ticks
+from etl.care import samples
+from etl.care.look import look
+from etl.care.profile import profile
+from etl.dataset.target import TargetSpec, target
+from etl.dataset.times import time_of
 from etl.engines import CpuEngine
 from etl.engines.cpu import AT_ONCE
-from etl.look import look
-from etl.profile import profile
-from etl.target import TargetSpec, target
-from etl.times import time_of
 
 from .conftest import Desk
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.dataset import Dataset
-from etl.bins import Bins
-from etl.drift import Drift, drift
+from etl.care.bins import Bins
+from etl.care.drift import Drift, drift
 
 from .conftest import Desk
 

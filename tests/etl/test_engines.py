@@ -14,10 +14,10 @@ from core.dataset import ROW, SPLIT
 from core.errors import MissingExtra, UserError
 from core.files import new_directory
 from etl import engines
+from etl.dataset.sources import TableSpec
 from etl.engines import CpuEngine, cudf, devices
 from etl.engines.failures import brief, translated
 from etl.read import open_table
-from etl.sources import TableSpec
 
 EXTRAS = {"cudf": "cudf_polars", "dask-cuda": "cudf_polars"}
 

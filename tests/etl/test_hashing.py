@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.schema import DType
-from etl.hashing import add_bucket, add_cross, fmix64, murmur3
-from etl.lookup import add_ids
+from etl.values.hashing import add_bucket, add_cross, fmix64, murmur3
+from etl.values.lookup import add_ids
 
 
 def reference(value: int) -> int:
@@ -55,7 +55,7 @@ def test_buckets_are_even():
 @pytest.mark.parametrize("ordered", [True, False])
 def test_a_lookup_by_plan_equals_one_by_join(small, ordered):
     frame = pl.LazyFrame({"k": [7, None, 1, 99, 7], "row": range(5)})
-    with patch("etl.lookup.SMALL", small):
+    with patch("etl.values.lookup.SMALL", small):
         plan = add_ids(frame, "k", pl.Series([7, 5, 1]), "id", first=3, unknown=2, ordered=ordered)
     assert ("JOIN" in plan.explain()) == (small == 0)
     made = plan.collect()

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from etl import Workflow, kept
+from etl import Workflow
 from etl.ops import Categorify
-from etl.probing import Positions
+from etl.values import kept
+from etl.values.probing import Positions
 
 
 @pytest.fixture

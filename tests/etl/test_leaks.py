@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import UserError
-from etl.alone import alone, presence
-from etl.leaks import LeakSpec
+from etl.care.alone import alone, presence
+from etl.care.leaks import LeakSpec
 from etl.spec import EtlSpec
 from tests.e2e.run import in_process
 
@@ -139,7 +139,7 @@ def test_refused_by_name_and_nothing_is_written(flat: Desk) -> None:
     flat.spec["leaks"] = "refuse"
     with pytest.raises(UserError, match="the column copy alone tells the target") as caught:
         flat.prepare()
-    assert "etl.leaks.ignore" in str(caught.value)
+    assert "etl.care.leaks.ignore" in str(caught.value)
     assert not (flat.path / "out1" / "manifest.json").exists()
 
 

@@ -12,13 +12,13 @@ from core.dataset import TARGET
 from core.errors import UserError
 from core.schema import Column
 from etl import ops
+from etl.care.leaks_planned import plan_findings, require_known_outcomes, require_own_targets_unread
+from etl.dataset.sources import Roles
+from etl.dataset.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
 from etl.features import FeatureSpec
-from etl.leaks_planned import plan_findings, require_known_outcomes, require_own_targets_unread
 from etl.ops import DifferenceLag, Lag, LogOp, Operator
 from etl.ops.unchanged import Unchanged
 from etl.rows.make import RepeatsRule
-from etl.sources import Roles
-from etl.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
 
 
 class Rate(Unchanged[Any]):

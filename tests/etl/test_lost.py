@@ -91,7 +91,12 @@ def test_a_save_killed_between_its_two_renames(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["workflow"]
 
 
-PLACES = ["etl.describe.write_table", "etl.describe.hash_tree", "etl.prepare.write_catalogue", "etl.fitted.Fitted.save"]
+PLACES = [
+    "etl.dataset.describe.write_table",
+    "etl.dataset.describe.hash_tree",
+    "etl.dataset.prepare.write_catalogue",
+    "etl.fitted.Fitted.save",
+]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -13,9 +13,9 @@ import pytest
 from core.errors import UserError
 from core.schema import DType
 from etl.features import FeatureSpec
-from etl.merlin import merlin_vocabularies, read_vocabulary
 from etl.ops import Categorify
 from etl.ops.given import named_tables, placed
+from etl.values.merlin import merlin_vocabularies, read_vocabulary
 from etl.workflow import Workflow, from_spec
 from tests.etl.nvtabular.peer import installed
 

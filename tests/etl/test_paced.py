@@ -78,6 +78,7 @@ def test_rows_come_in_small_parts(scan):
         lambda scan: scan.join(scan, on="a", how="left"),
         lambda scan: scan.head(10),
         lambda scan: scan.map_batches(lambda rows: rows, streamable=True),
+        lambda scan: scan.map_batches(lambda rows: rows, streamable=True, predicate_pushdown=True),
         lambda scan: scan.collect().lazy(),
     ],
 )

@@ -193,8 +193,8 @@ def test_no_split_trains_on_everything(flat: Desk) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from etl.prepare import prepare
-from etl.sources import Sources
+from etl.dataset.prepare import prepare
+from etl.dataset.sources import Sources
 from etl.spec import EtlSpec
 
 roles = {{"user": "user", "item": "item", "time": "when"}}

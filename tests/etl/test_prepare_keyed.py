@@ -127,8 +127,9 @@ def test_a_joined_file_is_part_of_the_workflow(keyed: Desk) -> None:
 def test_the_number_of_threads_changes_no_byte(keyed: Desk) -> None:
     first = hash_tree(keyed.prepare().path)
     code = (
-        "import sys, json; from pathlib import Path; from etl.prepare import prepare; from etl.sources import Sources;"
-        "from etl.spec import EtlSpec; given = json.loads(sys.argv[1]); out = Path(given['out']); out.mkdir();"
+        "import sys, json; from pathlib import Path; from etl.dataset.prepare import prepare;"
+        "from etl.dataset.sources import Sources; from etl.spec import EtlSpec;"
+        "given = json.loads(sys.argv[1]); out = Path(given['out']); out.mkdir();"
         "prepare(Sources.model_validate(given['sources']), EtlSpec.model_validate(given['spec']), out, seed=3)"
     )
     given = {"sources": keyed.sources, "spec": keyed.spec, "out": str(keyed.path / "one")}

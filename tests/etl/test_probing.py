@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.lookup import add_ids, found
 from etl.onnx import INT_NULL
-from etl.probing import Positions, _Whole
+from etl.values.lookup import add_ids, found
+from etl.values.probing import Positions, _Whole
 
 WHOLE = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9) | st.integers(0, 99).map(lambda n: n << 56)
 TEXT = st.text(max_size=3)
@@ -43,7 +43,7 @@ def test_many_values_in_pieces(dtype):
     """More values and keys than are worked on at once, and keys that collide."""
     whole = (pl.int_range(0, 3000, eager=True) * 1024).shuffle(seed=1)
     values, others = whole.cast(dtype), (whole + 1).cast(dtype)
-    with patch("etl.probing.BUILD", 77), patch("etl.probing.BLOCK", 100):
+    with patch("etl.values.probing.BUILD", 77), patch("etl.values.probing.BLOCK", 100):
         found = Positions(values, first=5, unknown=2)(pl.concat([values, others, values]))
     own = list(range(5, 3005))
     assert found.to_list() == [*own, *[2] * 3000, *own]

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from core.dataset import ROW
+from etl.dataset.sources import TableSpec
 from etl.read import open_table
 from etl.read.csv_table import QUICK_LOOK
-from etl.sources import TableSpec
 
 
 def read(path: Path, text: str | bytes, **settings: object) -> pl.DataFrame:

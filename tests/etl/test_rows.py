@@ -14,15 +14,15 @@ from pydantic import ValidationError
 
 from core.dataset import ITEM_INDEX, ROW, SPLIT, TARGET, TIME, USER_INDEX
 from core.errors import UserError
-from etl.baskets import baskets
-from etl.k_core import k_core
-from etl.prepare import prepare
-from etl.repeats import repeats
+from etl.dataset.prepare import prepare
+from etl.dataset.sources import Roles, Sources
+from etl.dataset.splits import TimeSplit
+from etl.dataset.splitting import Rows, learn
 from etl.rows import RULES, Given, apply_rules
-from etl.sources import Roles, Sources
+from etl.rows.baskets import baskets
+from etl.rows.k_core import k_core
+from etl.rows.repeats import repeats
 from etl.spec import EtlSpec
-from etl.splits import TimeSplit
-from etl.splitting import Rows, learn
 from tests.etl.conftest import Desk
 
 ROLES = Roles(user="u", item="i", time="t")

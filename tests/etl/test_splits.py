@@ -13,9 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.dataset import ROW, SPLIT, TIME
 from core.errors import UserError
-from etl.mix import below, mix64
-from etl.sources import Roles
-from etl.splits import (
+from etl.dataset.sources import Roles
+from etl.dataset.splits import (
     AnySplit,
     ColumnSplit,
     LeaveLastOutSplit,
@@ -25,7 +24,8 @@ from etl.splits import (
     TimeSplit,
     UserTimeSplit,
 )
-from etl.splitting import Rows, expects, learn
+from etl.dataset.splitting import Rows, expects, learn
+from etl.values.mix import below, mix64
 
 EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(-3, 12)), min_size=1, max_size=60)
 SHARES = st.tuples(st.sampled_from([0, 0.05, 0.1, 0.25, 0.3]), st.sampled_from([0, 0.1, 0.2, 0.3, 0.5]))

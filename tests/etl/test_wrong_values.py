@@ -177,8 +177,8 @@ def test_command_line(flat: Desk, case: str) -> None:
     ],
 )
 def test_offsets_of_a_csv_are_instants(flat: Desk, text: str, first: datetime) -> None:
+    from etl.dataset.sources import TableSpec
     from etl.read import open_table
-    from etl.sources import TableSpec
 
     path = flat.write("t.csv", f"t,x\n{text},1\n,2\n")
     table = open_table(TableSpec(path=path, dtypes={"t": "datetime"}))  # type: ignore[arg-type]
@@ -186,8 +186,8 @@ def test_offsets_of_a_csv_are_instants(flat: Desk, text: str, first: datetime) -
 
 
 def test_a_column_that_turns_to_text_is_told(flat: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    from etl.dataset.sources import TableSpec
     from etl.read import open_table
-    from etl.sources import TableSpec
 
     paths = [flat.write("1.csv", "a\n1\n2\n"), flat.write("2.csv", "a\n3\nfoo\n")]
     open_table(TableSpec(path=paths))  # type: ignore[arg-type]

@@ -211,8 +211,8 @@ def prepare_criteo(folder: Path, engine: str) -> dict[str, float]:
     """Seconds of each phase of the ETL stage on an engine."""
     import shutil
 
-    from etl.prepare import prepare
-    from etl.sources import Sources
+    from etl.dataset.prepare import prepare
+    from etl.dataset.sources import Sources
     from etl.spec import EtlSpec
 
     numbers = [f"I{number}" for number in range(1, 14)]

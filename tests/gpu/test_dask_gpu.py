@@ -10,8 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from core.dataset import Dataset
-from etl.prepare import prepare
-from etl.sources import Sources
+from etl.dataset.prepare import prepare
+from etl.dataset.sources import Sources
 from etl.spec import EtlSpec
 from tests.gpu.test_engines_gpu import rows
 

@@ -13,6 +13,8 @@ from polars.testing import assert_frame_equal
 
 from core.dataset import ROW, SPLIT, Dataset
 from etl import engines
+from etl.dataset.prepare import prepare
+from etl.dataset.sources import Sources
 from etl.ops import (
     OPERATORS,
     Bucketize,
@@ -28,8 +30,6 @@ from etl.ops import (
     Operator,
     Rename,
 )
-from etl.prepare import prepare
-from etl.sources import Sources
 from etl.spec import EtlSpec
 from etl.workflow import Workflow
 

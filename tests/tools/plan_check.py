@@ -80,7 +80,7 @@ def plans(folder: Path) -> Iterator[tuple[str, str, pl.LazyFrame]]:
     # A vocabulary too large to be written into a plan is joined.
     source = folder / "rows.parquet"
     TRAIN.with_row_index(ROW).write_parquet(source)
-    with patch("etl.lookup.SMALL", 0):
+    with patch("etl.values.lookup.SMALL", 0):
         for place, plan in _plans_of(Workflow(["int", "text"] >> Categorify(num_buckets=2)), pl.scan_parquet(source)):
             yield Categorify.kind, f"CategorifyJoined-{place}", plan
 

@@ -16,6 +16,8 @@ from polars.testing import assert_frame_equal
 from core.dataset import ITEM_INDEX, ROW, SPLIT, SPLITS, TARGET, USER_INDEX, Dataset
 from core.errors import UserError
 from etl import Fitted, Workflow
+from etl.dataset.prepare import prepare
+from etl.dataset.sources import Sources
 from etl.engines.nvtabular import NvtabularEngine
 from etl.ops import (
     AddMetadata,
@@ -35,8 +37,6 @@ from etl.ops import (
     Rename,
     ValueCount,
 )
-from etl.prepare import prepare
-from etl.sources import Sources
 from etl.spec import EtlSpec
 from pipeline.generate import criteo_like
 from tests.etl.nvtabular.peer import installed

@@ -11,7 +11,6 @@ from core.errors import UserError
 from core.schema import Column, DType, Schema, Tag
 from core.schema_pbtxt import from_text, to_text
 from etl import Workflow, get_embedding_sizes
-from etl.embedding_sizes import EmbeddingSize
 from etl.ops import (
     AddMetadata,
     AddProperties,
@@ -26,6 +25,7 @@ from etl.ops import (
     TagAsUserID,
 )
 from etl.ops.base import Operator
+from etl.values.embedding_sizes import EmbeddingSize
 
 FRAME = pl.DataFrame({"x": [1, 2], "s": ["a", ""], "l": [["a"], ["b", "c"]]})
 

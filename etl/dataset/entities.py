@@ -10,9 +10,9 @@ import polars as pl
 
 from core.dataset import ITEM_INDEX, ROW, SPLIT, TARGET, TIME, USER_INDEX, Dataset
 from core.schema import Schema
+from etl.dataset.raw import Raw
 from etl.engines.base import COMPRESSION, ROW_GROUP
 from etl.fitted import Fitted
-from etl.raw import Raw
 
 FEATURES = {"users": "user", "items": "item"}
 

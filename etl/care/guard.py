@@ -10,15 +10,15 @@ import polars as pl
 
 from core.dataset import ROW, TARGET
 from core.schema import Tag
-from etl.copies import copies
+from etl.care.copies import copies
+from etl.care.findings import Finding
+from etl.care.leaks import settled
+from etl.care.leaks_found import SURE, column_findings, duplicate_findings, feature_findings
+from etl.care.leaks_planned import plan_findings
+from etl.care.samples import Samples
+from etl.dataset.label import Labelled
 from etl.engines import Sunk
-from etl.findings import Finding
 from etl.fitted import Fitted
-from etl.label import Labelled
-from etl.leaks import settled
-from etl.leaks_found import SURE, column_findings, duplicate_findings, feature_findings
-from etl.leaks_planned import plan_findings
-from etl.samples import Samples
 from etl.spec import EtlSpec
 
 SLICES, SLICE = 8, 1250

@@ -9,14 +9,14 @@ from typing import Any
 import polars as pl
 
 from core.dataset import SPLITS, TARGET
-from etl.alone import alone
-from etl.bins import Bins
-from etl.drift import Reference, elements
+from etl.care.alone import alone
+from etl.care.bins import Bins
+from etl.care.drift import Reference, elements
+from etl.care.look import Look, plain
+from etl.care.samples import Samples
 from etl.fitted import Fitted
-from etl.look import Look, plain
 from etl.ops.categorify import Categorify
 from etl.ops.vocabularies import Vocabularies
-from etl.samples import Samples
 
 TOP = 10
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -48,7 +48,7 @@ TYPES: dict[str, Any] = {
     "alone": pl.Float64,
 }
 """Columns of the table. Of a column of lists, `lengths` (quantiles) and all but `nulls` speak of the elements; the
-figures of `etl.drift` say what they speak of."""
+figures of `etl.care.drift` say what they speak of."""
 
 
 def profile(
@@ -64,7 +64,7 @@ def profile(
         samples: All rows, or a sample of them.
         seen: What the first look found in all of them.
         unseen: Split -> raw column -> share of its rows whose value was unknown after training.
-        target: The column of the target; None: don't tell how well each column alone tells it (`etl.alone`).
+        target: The column of the target; None: don't tell how well each column alone tells it (`etl.care.alone`).
     """
     table, train = [], samples.classes[SPLITS[0]]
     for name in samples.profile.columns:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import polars as pl
 
 from core import log
-from etl.drift import LARGE
+from etl.care.drift import LARGE
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def drifting(profile: pl.DataFrame, *, quiet: Iterable[str | None]) -> list[Find
     """The columns of a profile that drift from the training rows.
 
     Args:
-        profile: As `etl.profile` makes it.
+        profile: As `etl.care.profile` makes it.
         quiet: Columns whose drift says nothing: times and ids, which the split itself cuts.
     """
     known, findings = set(quiet), []

@@ -15,9 +15,8 @@ import polars as pl
 
 from core.dataset import ASIDE, ROW, SPLIT, TIME
 from core.errors import UserError
-from etl.mix import below, mix64
-from etl.sources import Roles
-from etl.splits import (
+from etl.dataset.sources import Roles
+from etl.dataset.splits import (
     ColumnSplit,
     LeaveLastOutSplit,
     NoSplit,
@@ -27,7 +26,8 @@ from etl.splits import (
     TimeSplit,
     UserTimeSplit,
 )
-from etl.times import length_of
+from etl.dataset.times import length_of
+from etl.values.mix import below, mix64
 
 Assign = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Adds the column SPLIT to a frame that has ROW, TIME and the role columns."""

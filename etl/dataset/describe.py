@@ -10,19 +10,19 @@ from core.dataset import ROW, TARGET, Dataset
 from core.files import hash_tree, write_json
 from core.schema import OTHER_ROWS, Column, DType, Schema, Tag
 from core.schema_pbtxt import write as write_pbtxt
+from etl.care.findings import Finding, drifting
+from etl.care.guard import Made, guard
+from etl.care.profile import profile, unseen_shares
+from etl.care.samples import Sizes, take
+from etl.dataset.entities import Catalogue
+from etl.dataset.label import Labelled
+from etl.dataset.latest import write_latest
+from etl.dataset.splits import ColumnSplit
+from etl.dataset.tables import write_table
 from etl.engines import Sunk
-from etl.entities import Catalogue
-from etl.findings import Finding, drifting
 from etl.fitted import Fitted
-from etl.guard import Made, guard
-from etl.label import Labelled
-from etl.latest import write_latest
-from etl.profile import profile, unseen_shares
-from etl.samples import Sizes, take
 from etl.serving import for_serving, given_columns
 from etl.spec import EtlSpec
-from etl.splits import ColumnSplit
-from etl.tables import write_table
 from etl.types import dtype_of
 
 VERSION = 1

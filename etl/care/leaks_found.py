@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from core.dataset import TARGET
-from etl.alone import ENOUGH, alone, auc, presence
-from etl.drift import drift
-from etl.findings import Finding
-from etl.leaks import LeakSpec
-from etl.look import Look
-from etl.sources import Roles
+from etl.care.alone import ENOUGH, alone, auc, presence
+from etl.care.drift import drift
+from etl.care.findings import Finding
+from etl.care.leaks import LeakSpec
+from etl.care.look import Look
+from etl.dataset.sources import Roles
 
 APART = 0.99
 """KS (numbers) or JS (else) from which a feature tells the splits apart."""
@@ -32,7 +32,7 @@ def column_findings(
     Args:
         rows: Split -> a sample of its rows, with TARGET.
         seen: What the first look found in all rows.
-        inputs: The raw columns that features are made of -> how well each alone tells the target (`etl.alone`).
+        inputs: The raw columns that features are made of -> how well each alone tells the target (`etl.care.alone`).
         roles: Which columns tell who, what and when.
         spec: The limits.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.dataset import ROW, SPLIT, SPLITS, TARGET
-from etl.mix import below, mix64
+from etl.values.mix import below, mix64
 
 GOLDEN_ROWS = 1000
 """Raw rows kept for the golden file."""

@@ -13,12 +13,12 @@ import polars as pl
 
 from core.dataset import ROW, Dataset
 from core.schema import Tag
+from etl.dataset.entities import FEATURES
+from etl.dataset.tables import write_table
 from etl.engines.cpu import CpuEngine
-from etl.entities import FEATURES
 from etl.fitted import Fitted
 from etl.ops.windows.base import Windowed
 from etl.serving import for_serving, given_columns, serving_rows
-from etl.tables import write_table
 
 SIDES = {"users": Tag.USER, "items": Tag.ITEM}
 _WHOSE = "__whose__"

@@ -20,8 +20,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from etl.kept import give_back, zeros
 from etl.onnx import INT_NULL
+from etl.values.kept import give_back, zeros
 
 Hashes: TypeAlias = NDArray[np.uint64]
 Places: TypeAlias = NDArray[np.int64]

@@ -1,7 +1,7 @@
 """Settings of the leak guard: what to do about features that know the answer, or the future.
 
-What the settings of a run alone tell stands in `etl.leaks_planned`, what samples of its rows tell in
-`etl.leaks_found`, and `etl.guard` puts both to work.
+What the settings of a run alone tell stands in `etl.care.leaks_planned`, what samples of its rows tell in
+`etl.care.leaks_found`, and `etl.care.guard` puts both to work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from core.errors import UserError
 from core.spec import Spec
-from etl.findings import Finding
+from etl.care.findings import Finding
 
 
 def _word(value: object) -> object:
@@ -61,6 +61,6 @@ def settled(spec: LeakSpec, findings: Sequence[Finding]) -> list[Finding]:
     left = [found for found in findings if found.column not in spec.ignore]
     if left and spec.action == "refuse":
         told = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
-        cure = f"leave it out, or name it under `etl.leaks.ignore`: [{left[0].column}]"
+        cure = f"leave it out, or name it under `etl.care.leaks.ignore`: [{left[0].column}]"
         raise UserError(f"{left[0].told}{told}", where="etl.leaks", cure=cure)
     return left

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from etl.mix import mix64
+from etl.values.mix import mix64
 
 ENOUGH = 20
 """Rows of either class below which nothing is said."""

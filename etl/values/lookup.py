@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
-from etl.probing import Positions
+from etl.values.probing import Positions
 
 SMALL = 300_000
 """Largest vocabulary that is written into a plan without Python; larger ones are joined. Measured on 1M rows x 26
 columns: up to about here `replace_strict` is as fast as a join."""
 SMALL_TEXT = 2_000
-"""The same for texts in a plan that may hold Python; larger ones are probed (`etl.probing`), integers always. Batches
-would rather have 20,000, but `replace_strict` hashes the vocabulary again for each call of an online caller."""
+"""The same for texts in a plan that may hold Python; larger ones are probed (`etl.values.probing`), integers always.
+Batches would rather have 20,000, but `replace_strict` hashes the vocabulary again for each call of an online caller."""
 
 
 def add_ids(

@@ -10,14 +10,14 @@ from typing import Any
 
 from core.dataset import TARGET
 from core.errors import UserError
+from etl.care.findings import Finding
+from etl.dataset.sources import Roles
+from etl.dataset.splits import ColumnSplit, RandomSplit, SplitSpec
 from etl.features import FeatureSpec
-from etl.findings import Finding
 from etl.ops.base import Operator, Rows
 from etl.ops.windows.clock import seconds
 from etl.rows import RepeatsRule
 from etl.rows.base import Rule
-from etl.sources import Roles
-from etl.splits import ColumnSplit, RandomSplit, SplitSpec
 
 
 def require_own_targets_unread(features: Sequence[FeatureSpec], target: str) -> None:

@@ -10,19 +10,19 @@ import polars as pl
 import polars.exceptions as pe
 
 from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME
-from etl.checks import require_full, require_int64, require_splits, require_values
+from etl.care.leaks import settled
+from etl.care.leaks_planned import plan_findings, require_known_outcomes, require_own_targets_unread
+from etl.care.look import Look, look, passes_of_look
+from etl.dataset.checks import require_full, require_int64, require_splits, require_values
+from etl.dataset.raw import Raw, open_raw
+from etl.dataset.sources import Sources
+from etl.dataset.splits import ColumnSplit
+from etl.dataset.splitting import Rows, expects, learn
+from etl.dataset.target import require_both_classes, require_labels, target
+from etl.dataset.times import time_of
 from etl.engines import CpuEngine, Engine
-from etl.leaks import settled
-from etl.leaks_planned import plan_findings, require_known_outcomes, require_own_targets_unread
-from etl.look import Look, look, passes_of_look
-from etl.raw import Raw, open_raw
-from etl.sources import Sources
 from etl.spec import EtlSpec
-from etl.splits import ColumnSplit
-from etl.splitting import Rows, expects, learn
-from etl.target import require_both_classes, require_labels, target
 from etl.ticks import counted
-from etl.times import time_of
 from etl.workflow import from_spec
 
 OWN_COLUMNS = frozenset({ROW, SPLIT, TARGET, TIME})

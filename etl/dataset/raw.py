@@ -11,12 +11,12 @@ import polars as pl
 from core.dataset import ROW
 from core.errors import UserError
 from core.schema import Tag
-from etl.checks import RESERVED, require_columns, require_id, require_same_key, require_unique
+from etl.dataset.checks import RESERVED, require_columns, require_id, require_same_key, require_unique
+from etl.dataset.sources import Roles, Sources, TableSpec
 from etl.engines.base import COMPRESSION
 from etl.engines.cpu import CpuEngine
 from etl.read import Table, open_table
 from etl.rows import Dropped, Given, Rule, apply_rules, wanted_of
-from etl.sources import Roles, Sources, TableSpec
 from etl.ticks import counted
 from etl.types import dtype_of
 

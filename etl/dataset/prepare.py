@@ -12,17 +12,17 @@ import polars as pl
 
 from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME, Dataset
 from core.files import TEMPORARY
-from etl.describe import gone_rows, write_manifest, write_raw, write_schema
-from etl.earlier import Earlier, provenance, tell_growth
+from etl.care.findings import tell
+from etl.care.guard import Made
+from etl.dataset.describe import gone_rows, write_manifest, write_raw, write_schema
+from etl.dataset.earlier import Earlier, provenance, tell_growth
+from etl.dataset.entities import Catalogue, catalogues, write_catalogue, write_interactions
+from etl.dataset.label import Labelled, label
+from etl.dataset.phases import Phases
+from etl.dataset.sources import Sources
 from etl.engines import Engine, Sunk, make
 from etl.engines.failures import translated
-from etl.entities import Catalogue, catalogues, write_catalogue, write_interactions
-from etl.findings import tell
 from etl.fitted import Fitted
-from etl.guard import Made
-from etl.label import Labelled, label
-from etl.phases import Phases
-from etl.sources import Sources
 from etl.spec import EtlSpec
 from etl.ticks import counted, passes
 from etl.workflow import from_spec, require_model_inputs
@@ -44,7 +44,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
 
     Returns:
         Figures: `engine`, `rows` by split, `dropped`: what each rule for rows did, `aside`: rows in no split,
-        `phases`: name -> `rows`, `seconds` and `rows_per_second`, and `learned`: see `etl.earlier.provenance`.
+        `phases`: name -> `rows`, `seconds` and `rows_per_second`, and `learned`: see `etl.dataset.earlier.provenance`.
 
     Raises:
         UserError: The data or the settings are at fault.

@@ -1,0 +1,1 @@
+"""Looking after the data: profile, drift between splits, leaks."""

@@ -1,0 +1,1 @@
+"""From raw files to a data set on disk: reading, labelling, splitting, describing."""
