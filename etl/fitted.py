@@ -116,8 +116,7 @@ class Fitted:
         _require_kept(steps, keep)
         if isinstance(frame, pl.DataFrame):
             require_small(frame)
-        lazy = frame.lazy() if isinstance(frame, pl.DataFrame) else runner.source(frame)
-        opened = partial(open_wide, lazy, self.input_schema.columns, training=training, numbered=numbered)
+        opened = partial(open_wide, frame.lazy(), self.input_schema.columns, training=training, numbered=numbered)
         opened = partial(opened, cast_lists=runner.ticks)
         wide = apply_steps(opened(wanted, keep), steps, runner, opened, ordered=runner.ordered)
         finals = [(name, _finish(self.schema[name], self._known[port], port)) for name, port in ports.items()]

@@ -13,6 +13,7 @@ from core.schema import Schema
 from etl.dataset.raw import Raw
 from etl.engines.base import COMPRESSION, ROW_GROUP
 from etl.fitted import Fitted
+from etl.values.lookup import found
 
 FEATURES = {"users": "user", "items": "item"}
 
@@ -35,9 +36,16 @@ class Catalogue:
 
     def add_index(self, frame: pl.LazyFrame, *, ordered: bool) -> pl.LazyFrame:
         """Add the number of each row's id to a frame."""
+        if ordered:
+            # A join would have to be made anew for each slice of the rows.
+            dtype = pl.Int64 if self.rows.schema[self.id].is_integer() else pl.String
+            ids = self.rows[self.id].cast(dtype)
+            return frame.with_columns(
+                found(pl.col(self.id).cast(dtype), ids, first=0, unknown=-1, null=-1).alias(self.index)
+            )
         # Numbered here and not in the plan: a GPU engine has no ranges.
         numbers = self.rows.select(self.id, pl.int_range(pl.len(), dtype=pl.Int32).alias(self.index))
-        return frame.join(numbers.lazy(), on=self.id, how="left", maintain_order="left" if ordered else "none")
+        return frame.join(numbers.lazy(), on=self.id, how="left", maintain_order="none")
 
 
 def catalogues(raw: Raw) -> dict[str, Catalogue]:

@@ -74,7 +74,7 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     time = time_of(roles.time, None if roles.time is None else raw.types[roles.time])
     timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
     seen = _look(raw, spec)
-    frame = engine.source(learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed))
+    frame = learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed)
     return Labelled(raw, frame, seen, *_count(frame, spec))
 
 
@@ -83,7 +83,7 @@ def _look(raw: Raw, spec: EtlSpec) -> Look:
     cpu, rows = CpuEngine(), raw.frame.select(pl.len()).collect(engine="streaming").item()
     cpu.rounds = passes_of_look(raw.types)
     try:
-        with counted(raw.frame, "look", rows, cpu) as frame:
+        with counted(cpu.source(raw.frame), "look", rows, cpu) as frame:
             seen = look(frame, raw.types)
     except pe.PolarsError as error:
         raise raw.table.fault(error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
 
 def _fit(data: Labelled, spec: EtlSpec, engine: Engine, earlier: Earlier | None) -> Fitted:
     """Learn the features from the training rows alone, or go on from what was learned of earlier ones."""
+    data = replace(data, frame=engine.source(data.frame))
     workflow = from_spec(spec.features, data.raw.tags)
     plan = workflow.plan(data.frame.collect_schema())
     # Windows look at earlier rows of every split; what is learned is learned from the training rows alone.

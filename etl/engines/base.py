@@ -7,7 +7,7 @@ that runs no plans (NVTabular) has a fit and a transform of its own instead.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 import polars as pl
 
 from core.dataset import SPLITS
-from etl.values.counting import Counting
+from etl.values.counting import Counting, ranked
 
 if TYPE_CHECKING:
     from etl.fitted import Fitted
@@ -90,7 +90,8 @@ class Engine(abc.ABC):
         Raises:
             UserError: The engine can't run a plan, or a source can't be read.
         """
-        return self.collect([frame.plan() if isinstance(frame, Counting) else frame for frame in frames])
+        found = self.collect([frame.plan() if isinstance(frame, Counting) else frame for frame in frames])
+        return [ranked(one) if isinstance(frame, Counting) else one for one, frame in zip(found, frames, strict=True)]
 
     @abc.abstractmethod
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
@@ -158,8 +159,29 @@ def count_parts(directory: Path) -> Sunk:
         >>> count_parts(Path(tempfile.mkdtemp())).rows
         {'train': 0, 'valid': 0, 'test': 0}
     """
+    files = {split: tuple(sorted((directory / split).glob("part-*.parquet"))) for split in SPLITS}
+    return Sunk(files, {split: rows_in(paths) for split, paths in files.items()})
+
+
+def rows_in(paths: Iterable[Path]) -> int:
+    """Rows of Parquet files, as their footers tell.
+
+    Example:
+        >>> rows_in([])
+        0
+    """
     import pyarrow.parquet as pq
 
-    files = {split: tuple(sorted((directory / split).glob("part-*.parquet"))) for split in SPLITS}
-    rows = {split: sum(pq.read_metadata(path).num_rows for path in paths) for split, paths in files.items()}
-    return Sunk(files, rows)
+    return sum(pq.read_metadata(path).num_rows for path in paths)
+
+
+def number_parts(place: Path) -> None:
+    """Give files, which sort by name as their rows do, the names of parts; those without rows are removed."""
+    import pyarrow.parquet as pq
+
+    files = sorted(place.glob("*.parquet"))
+    kept = [path for path in files if pq.read_metadata(path).num_rows]
+    for path in set(files).difference(kept):
+        path.unlink()
+    for number, path in enumerate(kept):
+        path.rename(place / PART.format(number))

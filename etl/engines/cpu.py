@@ -13,12 +13,13 @@ from polars.io.partition import FileProviderArgs
 
 from core.dataset import ROW, SPLIT, SPLITS
 from etl import spill
-from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
+from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts, number_parts, rows_in
 from etl.engines.counts import AT_WORK, Group, groups_of
 from etl.engines.failures import translated
-from etl.engines.paced import paced
 from etl.engines.reads import reads
-from etl.values.counting import Counting
+from etl.engines.slices import paced, rows_at_once
+from etl.values.counting import Counting, ranked
+from etl.values.kept import give_back, kept
 
 AT_ONCE = 4
 """Plans computed together. Polars' streaming group_by holds about 20 bytes a row while it runs, so counting many
@@ -83,6 +84,7 @@ class CpuEngine(Engine):
             once = reads([*plans.values()], AT_ONCE) if plans else 0
             self._fill(max(1, once + sum(group.reads for group in groups)))
             found = dict(zip(plans, _collect([*plans.values()]), strict=True))
+            found |= {place: kept(ranked(found[place])) for place in plans if isinstance(frames[place], Counting)}
             with ThreadPoolExecutor(AT_WORK) as pool:
                 for counted in pool.map(Group.count, groups):
                     found |= counted
@@ -90,24 +92,26 @@ class CpuEngine(Engine):
         return [found[place] for place in range(len(frames))]
 
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
-        """See `Engine.sink`. One pass over the source writes every split."""
+        """See `Engine.sink`. One pass over the source writes every split, slice by slice where that can be done."""
         for split in (*SPLITS, _ASIDE):
             (directory / split).mkdir(parents=True, exist_ok=True)
-        target = pl.PartitionBy(
-            directory, key=SPLIT, include_key=False, file_path_provider=_place, approximate_bytes_per_file=None
-        )
         with translated(self.name):
             self._fill(reads([frame], 1, ONE_BY_ONE))
-            frame.drop(ROW, strict=False).sink_parquet(
-                target,
-                compression=COMPRESSION,
-                row_group_size=row_group_size,
-                engine="streaming",
-                optimizations=ONE_BY_ONE,
-            )
+            frame = frame.drop(ROW, strict=False)
+            rows, start = rows_at_once(frame, row_group_size), 0
+            while True:
+                part = frame if rows is None else frame.slice(start, rows)
+                written = _sink(part, directory, row_group_size, 0 if rows is None else start // rows)
+                if rows is None or written < rows:
+                    break
+                start += rows
+                give_back()
         self.rounds = 1
         # Cheaper than a filter, which would copy every row of data sets that set none aside.
         shutil.rmtree(directory / _ASIDE, ignore_errors=True)
+        for split in SPLITS:
+            # A slice may hold no row of a split.
+            number_parts(directory / split)
         return count_parts(directory)
 
     def _fill(self, rounds: int) -> None:
@@ -133,6 +137,24 @@ def _collect(frames: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
     return done
 
 
-def _place(args: FileProviderArgs) -> str:
-    split = (*SPLITS, _ASIDE)[args.partition_keys.item()]
-    return f"{split}/{PART.format(args.index_in_partition)}"
+def _sink(frame: pl.LazyFrame, directory: Path, row_group_size: int, number: int) -> int:
+    """Write one part of each split, and tell the rows of all of them."""
+    written: list[Path] = []
+
+    def place(args: FileProviderArgs) -> str:
+        split = (*SPLITS, _ASIDE)[args.partition_keys.item()]
+        name = f"{split}/{PART.format(number)}"
+        written.append(directory / name)
+        return name
+
+    target = pl.PartitionBy(
+        directory, key=SPLIT, include_key=False, file_path_provider=place, approximate_bytes_per_file=None
+    )
+    frame.sink_parquet(
+        target,
+        compression=COMPRESSION,
+        row_group_size=row_group_size,
+        engine="streaming",
+        optimizations=ONE_BY_ONE,
+    )
+    return rows_in(written)

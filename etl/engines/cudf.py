@@ -11,7 +11,7 @@ import polars as pl
 
 from core.dataset import ROW, SPLIT, SPLITS
 from core.errors import MissingExtra
-from etl.engines.base import COMPRESSION, PART, ROW_GROUP, Engine, Sunk, count_parts
+from etl.engines.base import COMPRESSION, ROW_GROUP, Engine, Sunk, count_parts, number_parts
 from etl.engines.devices import device_count
 from etl.engines.failures import translated
 
@@ -95,15 +95,3 @@ class CudfEngine(Engine):
         """Write a sorted frame into an empty directory; on one GPU the streaming sink writes one file."""
         path = place / "rows.parquet"
         frame.sink_parquet(path, compression=COMPRESSION, row_group_size=row_group_size, engine=self.polars_engine())
-
-
-def number_parts(place: Path) -> None:
-    """Give files, which sort by name as their rows do, the names of parts; those without rows are removed."""
-    import pyarrow.parquet as pq
-
-    files = sorted(place.glob("*.parquet"))
-    kept = [path for path in files if pq.read_metadata(path).num_rows]
-    for path in set(files).difference(kept):
-        path.unlink()
-    for number, path in enumerate(kept):
-        path.rename(place / PART.format(number))

@@ -208,7 +208,7 @@ class Categorify(CategorifySettings):
                 where=f"column {table.name}",
                 cure="use bucketize, or normalize",
             )
-        return rank(counts, **self._limits(table))
+        return rank(counts, **self._limits(table), in_order=table.alone)
 
     def _merged(self, old: Vocabularies, new: Vocabularies, table: Table) -> Vocabulary:
         if self._is_given(table):

@@ -43,6 +43,11 @@ class Table:
         return self.whole or not self.combined
 
     @property
+    def alone(self) -> bool:
+        """One column of single values: its values are counted by `Counting`."""
+        return len(self.columns) == 1 and not self.columns[0].is_list
+
+    @property
     def names(self) -> tuple[str, ...]:
         """How settings by column may call it."""
         return (self.name, *(column.name for column in self.columns))
@@ -60,7 +65,7 @@ class Table:
     def counts(self, frame: pl.LazyFrame, wiring: Wiring) -> pl.LazyFrame | Counting:
         """How often each value occurs; null is no value, and a combination is null when all its parts are."""
         first = self.columns[0]
-        if len(self.columns) == 1 and not first.is_list:
+        if self.alone:
             return Counting(frame, key_expression(pl.col(wiring.inputs[first.name]), first))
         if self.combined:
             parts = [pl.col(wiring.inputs[column.name]) for column in self.columns]

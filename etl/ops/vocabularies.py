@@ -130,13 +130,14 @@ def end_of(state: Vocabularies, name: str, first: int) -> int:
     return own + (state.shifts[name][-1][1] if state.shifts else 0)
 
 
-def rank(counts: pl.DataFrame, *, threshold: int, most: int) -> Vocabulary:
+def rank(counts: pl.DataFrame, *, threshold: int, most: int, in_order: bool = False) -> Vocabulary:
     """The vocabulary of values that were counted.
 
     Args:
         counts: Distinct values, none of them null in all its parts, and `count`, last.
         threshold: A value must be seen so often to get an id.
         most: Largest number of ids.
+        in_order: They are in the order of ids; large ones are then not looked at, as looking brings them into memory.
 
     Example:
         >>> counts = pl.DataFrame({"value": ["a", "b", "c"], "count": [1, 3, 3]})
@@ -146,12 +147,12 @@ def rank(counts: pl.DataFrame, *, threshold: int, most: int) -> Vocabulary:
     """
     counts = counts.with_columns(pl.col(COUNT).cast(pl.Int64))
     often = counts.filter(pl.col(COUNT) >= threshold) if threshold > 1 else counts
-    ranked = _in_order(often)
+    ranked = often if in_order else _in_order(often)
     rare = counts.filter(pl.col(COUNT) < threshold) if threshold > 1 else counts.clear()
     if ranked.height <= most and threshold <= 1:
         return Vocabulary(ranked, rare)
     # In order, so that the same rows give the same bytes.
-    waiting = pl.concat([ranked.slice(most), _in_order(rare)], rechunk=True)
+    waiting = pl.concat([ranked.slice(most), rare if in_order else _in_order(rare)], rechunk=True)
     return Vocabulary(kept(ranked.head(most)), kept(waiting))
 
 

@@ -21,7 +21,7 @@ _OFTEN = 65_535
 
 @dataclass(frozen=True, eq=False)
 class Counting:
-    """To count the values of a key, null left out: a table of `value` and `count` in any order.
+    """To count the values of a key, null left out: a table of `value` and `count`, `ranked` when an engine gives it.
 
     Attributes:
         frame: The rows.

@@ -1,23 +1,25 @@
-"""Parquet read slice by slice gives what Polars gives, whatever a query asks of it."""
+"""Parquet read, and plans run, slice by slice give what Polars gives."""
 
 from __future__ import annotations
 
 import polars as pl
 import pytest
 
+from core.dataset import ROW, SPLIT
 from core.errors import UserError
 from etl import Workflow
-from etl.engines import CpuEngine, paced
-from etl.ops import Categorify, FillMissing, Normalize
+from etl.engines import CpuEngine, slices
+from etl.engines.slices import paced, rows_at_once
+from etl.ops import Categorify, Dropna, FillMissing, Normalize, TargetEncoding
 
 ROWS = 1000
 
 
 @pytest.fixture
 def scan(tmp_path, monkeypatch):
-    monkeypatch.setattr(paced, "FIRST", 64)
-    monkeypatch.setattr(paced, "READ", 2000)
-    monkeypatch.setattr(paced, "GIVEN", 700)
+    monkeypatch.setattr(slices, "FIRST", 64)
+    monkeypatch.setattr(slices, "READ", 2000)
+    monkeypatch.setattr(slices, "GIVEN", 700)
     frame = pl.DataFrame(
         {
             "a": [n if n % 7 else None for n in range(ROWS)],
@@ -48,7 +50,7 @@ def asked(frame):
 @pytest.mark.parametrize("engine", ["streaming", "in-memory"])
 @pytest.mark.parametrize("what", asked(pl.LazyFrame({"row": [0], "a": [1], "s": ["x"]})))
 def test_a_query_gives_the_same(scan, what, engine):
-    mine = paced.paced(scan)
+    mine = paced(scan)
     assert mine is not scan
     given, wanted = (asked(one)[what].collect(engine=engine) for one in (mine, scan))
     assert given.equals(wanted)
@@ -62,7 +64,7 @@ def test_rows_come_in_small_parts(scan):
         heights.append(part.height)
         return part
 
-    paced.paced(scan).map_batches(look, streamable=True).collect(engine="streaming")
+    paced(scan).map_batches(look, streamable=True).collect(engine="streaming")
     assert sum(heights) == ROWS
     assert max(heights) <= 64
 
@@ -84,14 +86,14 @@ def test_rows_come_in_small_parts(scan):
 )
 def test_what_cannot_be_cut_is_left_as_it_is(scan, change):
     frame = change(scan)
-    assert paced.paced(frame) is frame
+    assert paced(frame) is frame
 
 
 def test_columns_made_of_one_row_each_can_be_cut(scan):
     frame = scan.with_columns((pl.col("row") * 2).alias("twice")).drop("l")
-    mine = paced.paced(frame)
+    mine = paced(frame)
     assert mine is not frame
-    assert paced.paced(mine) is mine
+    assert paced(mine) is mine
     assert mine.collect().equals(frame.collect())
 
 
@@ -100,6 +102,51 @@ def test_a_workflow_learns_and_makes_the_same(scan, monkeypatch):
     mine = workflow.fit(scan).transform(scan, keep=["row"]).collect(engine="streaming")
     monkeypatch.setattr(CpuEngine, "source", lambda self, frame: frame)
     assert workflow.fit(scan).transform(scan, keep=["row"]).collect(engine="streaming").equals(mine)
+
+
+def splits(scan):
+    """Later splits begin where earlier ones end, and a few rows are in none."""
+    return scan.with_columns(
+        pl.when(pl.col("row") < 500).then(0).when(pl.col("row") < 700).then(1).otherwise(2).cast(pl.Int8).alias(SPLIT),
+        pl.col("row").alias(ROW),
+    ).with_columns(pl.when(pl.col("row") % 97 == 5).then(3).otherwise(pl.col(SPLIT)).cast(pl.Int8).alias(SPLIT))
+
+
+def written(frame, place, workflow, monkeypatch, cut):
+    monkeypatch.setattr(slices, "CUT", cut)
+    engine = CpuEngine()
+    fitted = workflow.fit(frame)
+    plan = fitted.transform(frame, keep=[ROW, SPLIT, "row"], training=pl.col(SPLIT) == 0)
+    sunk = engine.sink(plan, place, row_group_size=1)
+    return {split: pl.read_parquet(paths) if paths else None for split, paths in sunk.files.items()}, sunk
+
+
+@pytest.mark.parametrize("rows", [100, 250, 333, 999])
+def test_a_plan_cut_in_slices_writes_the_same(scan, tmp_path, monkeypatch, rows):
+    scored = scan.with_columns((pl.col("row") % 3 == 0).cast(pl.Float32).alias("y"))
+    workflow = Workflow(
+        ["s"] >> Categorify(), ["a"] >> FillMissing() >> Normalize(), ["s"] >> TargetEncoding("y", kfold=3)
+    )
+    frame = splits(scored)
+    whole, once = written(frame, tmp_path / "whole", workflow, monkeypatch, 1 << 30)
+    columns = 2 + len(whole["train"].columns)
+    parts, sunk = written(frame, tmp_path / "parts", workflow, monkeypatch, rows * 8 * columns)
+    assert len(once.files["train"]) == 1
+    assert sum(map(len, sunk.files.values())) > 3
+    assert sunk.rows == once.rows
+    assert sum(sunk.rows.values()) < ROWS
+    for split, paths in sunk.files.items():
+        assert [path.name for path in paths] == [f"part-{number:05d}.parquet" for number in range(len(paths))]
+        assert parts[split].equals(whole[split])
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["test", "train", "valid"]
+
+
+def test_a_plan_that_drops_rows_is_run_whole(scan, tmp_path, monkeypatch):
+    fitted = Workflow(["a"] >> Dropna() >> Normalize()).fit(scan)
+    monkeypatch.setattr(slices, "CUT", 100)
+    sunk = CpuEngine().write(fitted, splits(scan), tmp_path / "out", keep=[ROW, SPLIT])
+    assert len(sunk.files["train"]) == 1
+    assert rows_at_once(fitted.transform(scan), 1) is None
 
 
 def test_a_damaged_file_is_told_in_one_line(tmp_path, scan):
@@ -111,7 +158,7 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, scan):
 
 
 def test_a_file_that_goes_away_is_told(tmp_path, scan):
-    mine = paced.paced(scan)
+    mine = paced(scan)
     (tmp_path / "1.parquet").unlink()
     with pytest.raises(UserError, match="a file went away while it was read"):
         CpuEngine().collect([mine])

@@ -1,8 +1,9 @@
-"""Parquet read no faster than it is worked on.
+"""Rows of Parquet taken slice by slice, so that memory doesn't grow with their number.
 
 Polars' streaming engine reads ahead: while rows wait between the parts of a plan, up to hundreds of MiB of a wide
-table are decoded, and pages of a mapped file stay until the query ends. Here a query asks for its rows slice by slice,
-each slice is a small query of its own, and both amounts are bounded whatever the number of rows.
+table are decoded, and pages of a mapped file stay until the query ends. Where each row of a plan is made of one row of
+the files alone, a slice of the result is the result of a slice, which Polars skips to; so a plan can be run slice by
+slice (`rows_at_once`), and a source can read no faster than it is asked (`paced`).
 """
 
 from __future__ import annotations
@@ -13,32 +14,49 @@ from collections.abc import Iterator
 import polars as pl
 from polars.io.plugins import register_io_source
 
-READ = 32 << 20
+READ = 24 << 20
 """Bytes read at once. Row groups that lie on the border of two reads are opened twice."""
-GIVEN = 8 << 20
-"""Bytes given to the query at once. Rows wait in it by the batch, so smaller ones hold less memory; each costs the
-plan's fixed price, which with 40 columns is a tenth of the work at this size."""
+GIVEN = 12 << 20
+"""Bytes given to the query at once. A plan with calls of Python wants several times as much at once, since its threads
+wait for each other at each call: those are cut, not paced."""
 FIRST = 65_536
 """Rows of the first read; what they weigh tells how many the next ones have."""
+CUT = 192 << 20
+"""Bytes of the results in a slice of a plan, at 8 bytes a value. Twice as many and half as many took the same time."""
+_VALUE = 8
 _SCAN = re.compile(r"SLICE: Positive \{ offset: 7, len: 5 \}.*?ESTIMATED ROWS: (\d+)", re.DOTALL)
-_OTHERS = re.compile(
-    r"^\s*(SLICE\[|SLICED|FILTER|\w* ?JOIN|UNION|HCONCAT|CACHE|OPAQUE_PYTHON)|SELECTION:", re.MULTILINE
-)
+_OTHERS = re.compile(r"^\s*(SLICE\[|SLICED|FILTER|\w* ?JOIN|UNION|HCONCAT|CACHE)|SELECTION:", re.MULTILINE)
+_COUNTER = "OPAQUE_PYTHON"
+
+
+def rows_at_once(frame: pl.LazyFrame, multiple: int) -> int | None:
+    """Into slices of how many rows to cut a plan; None where it can't be cut, or is no longer than a slice.
+
+    Args:
+        frame: A plan.
+        multiple: Slices have a multiple of so many rows.
+
+    Example:
+        >>> rows_at_once(pl.LazyFrame({"a": [1, 2]}), 1) is None
+        True
+    """
+    rows = max(1, CUT // (_VALUE * len(frame.collect_schema())) // multiple) * multiple
+    return rows if sliceable_rows(frame) > rows else None
 
 
 def paced(frame: pl.LazyFrame) -> pl.LazyFrame:
     """The same rows in the same order, read slice by slice as a query takes them.
 
     Frames that aren't plain Parquet (with columns that are made of one row each) are given back as they are: to cut a
-    slice out of them, all rows before it would have to be made again. So are those of few rows, and those
-    that count the rows that pass (`etl.ticks`), which a bar looks for in plans.
+    slice out of them, all rows before it would have to be made again. So are those of few rows, and those that count
+    the rows that pass (`etl.ticks`), which a bar looks for in plans.
 
     Example:
         >>> frame = pl.LazyFrame({"a": [1, 2]})
         >>> paced(frame) is frame
         True
     """
-    if _rows(frame) <= FIRST:
+    if sliceable_rows(frame, counters=False) <= FIRST:
         return frame
 
     def give(
@@ -51,13 +69,20 @@ def paced(frame: pl.LazyFrame) -> pl.LazyFrame:
     return register_io_source(give, schema=frame.collect_schema(), is_pure=True)
 
 
-def _rows(frame: pl.LazyFrame) -> int:
-    """About how many rows a frame has of which slices can be read by themselves; 0 of others."""
+def sliceable_rows(frame: pl.LazyFrame, *, counters: bool = True) -> int:
+    """About how many rows a frame has of which slices can be made by themselves; 0 of others.
+
+    Args:
+        frame: A plan.
+        counters: It may hold steps that count the rows that pass.
+    """
     # Only the optimized plan tells how far down a slice goes.
     shown = frame.slice(7, 5).explain()
     found = _SCAN.search(shown)
     alone = found is not None and shown.count("Parquet SCAN") == 1 and not _OTHERS.search(shown)
-    return int(found.group(1)) if found is not None and alone else 0
+    if found is None or not alone or (_COUNTER in shown and not counters):
+        return 0
+    return int(found.group(1))
 
 
 def _slices(frame: pl.LazyFrame, most: int | None) -> Iterator[pl.DataFrame]:
