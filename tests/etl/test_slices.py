@@ -129,7 +129,7 @@ def test_a_plan_cut_in_slices_writes_the_same(scan, tmp_path, monkeypatch, rows)
     )
     frame = splits(scored)
     whole, once = written(frame, tmp_path / "whole", workflow, monkeypatch, 1 << 30)
-    columns = 2 + len(whole["train"].columns)
+    columns = 1 + len(whole["train"].columns)
     parts, sunk = written(frame, tmp_path / "parts", workflow, monkeypatch, rows * 8 * columns)
     assert len(once.files["train"]) == 1
     assert sum(map(len, sunk.files.values())) > 3
