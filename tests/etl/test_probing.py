@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from etl.onnx import INT_NULL
 from etl.values.lookup import add_ids, found
-from etl.values.probing import Positions, _Whole
+from etl.values.probing import Positions, _home, _Texts, _Whole
 
 WHOLE = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9) | st.integers(0, 99).map(lambda n: n << 56)
 TEXT = st.text(max_size=3)
@@ -52,9 +52,22 @@ def test_many_values_in_pieces(dtype):
 def test_the_most_frequent_value_lies_where_it_is_looked_for_first():
     values = pl.Series(np.random.default_rng(1).integers(0, 2**62, 3000))
     table = _Whole(values)
-    slots, first = np.unique(table._home(values), return_index=True)
+    slots, first = np.unique(_home(table.hashes(values), table.levels[0]), return_index=True)
     assert len(slots) < len(values)
-    assert (table.slots[slots] == first + 1).all()
+    assert (table.levels[0][slots] == first + 1).all()
+    # A few tables hold all values; each of them lies in one.
+    assert len(table.levels) < 8
+    assert not table.rest.size
+    held = np.concatenate(table.levels)
+    assert sorted(held[held > 0]) == list(range(1, 3001))
+
+
+@pytest.mark.parametrize("values", [list(range(30)), [f"v{n}" for n in range(30)]])
+def test_values_of_one_hash_are_told_apart(values):
+    others = [99, -3] if isinstance(values[0], int) else ["x", ""]
+    kind = _Whole if isinstance(values[0], int) else _Texts
+    with patch.object(kind, "hashes", lambda self, keys: np.full(len(keys), 77, np.uint64)):
+        assert Positions(pl.Series(values))(pl.Series([*others, *values])).to_list() == [-1, -1, *range(30)]
 
 
 def test_the_value_that_stands_for_null_can_be_a_value():
