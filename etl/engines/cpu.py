@@ -96,6 +96,7 @@ class CpuEngine(Engine):
         for split in (*SPLITS, _ASIDE):
             (directory / split).mkdir(parents=True, exist_ok=True)
         with translated(self.name):
+            give_back()
             self._fill(reads([frame], 1, ONE_BY_ONE))
             frame = frame.drop(ROW, strict=False)
             rows, start = rows_at_once(frame, row_group_size), 0

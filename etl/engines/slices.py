@@ -21,7 +21,7 @@ GIVEN = 12 << 20
 wait for each other at each call: those are cut, not paced."""
 FIRST = 65_536
 """Rows of the first read; what they weigh tells how many the next ones have."""
-CUT = 192 << 20
+CUT = 128 << 20
 """Bytes of the results in a slice of a plan, at 8 bytes a value. Twice as many and half as many took the same time."""
 _VALUE = 8
 _SCAN = re.compile(r"SLICE: Positive \{ offset: 7, len: 5 \}.*?ESTIMATED ROWS: (\d+)", re.DOTALL)

@@ -129,13 +129,13 @@ class _Table(abc.ABC):
         rows = np.flatnonzero(self.differ(found, keys, None) & (found > 0))
         hashes = hashes[rows]
         for slots in self.levels[1:]:
+            if not rows.size:
+                return found
             hashes = _mixed(hashes)
             held = slots.take(_home(hashes, slots))
             found[rows] = held
             on = np.flatnonzero(self.differ(held, keys, rows) & (held > 0))
             rows, hashes = rows[on], hashes[on]
-            if not rows.size:
-                return found
         found[rows] = 0
         for one in self.rest:
             found[rows[~self.differ(np.full(len(rows), one), keys, rows)]] = one
