@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.dataset import ROW, SPLIT, SPLITS, TARGET
+from etl.engines.slices import paced
 from etl.values.mix import below, mix64
 
 GOLDEN_ROWS = 1000
@@ -64,12 +65,12 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Size
         seed: Chooses the rows.
     """
     total = sum(sizes.rows.values())
-    hashed = frame.with_columns(mix64(ROW, seed + _OTHER).alias(_HASH))
+    hashed = paced(frame).with_columns(mix64(ROW, seed + _OTHER).alias(_HASH))
     here = pl.col(SPLIT) == SPLITS.index(split)
     lowest = hashed.filter(here).select(_HASH, ROW).bottom_k(GOLDEN_ROWS, by=[_HASH, ROW])
-    picked = lowest.collect(engine="streaming")[ROW]
-    # Hashes that are equal are told apart by ROW, so the rows themselves are matched.
-    golden = pl.col(ROW).is_in(picked.implode())
+    picked = lowest.collect(engine="streaming")
+    # A bound and not the rows themselves: `is_in` doesn't stream, and would hold the whole data set.
+    golden = here & (pl.col(_HASH) <= pl.lit(picked[_HASH].max(), pl.UInt64))
     profile = _picked(1.0 if total <= WHOLE_ROWS else PROFILE_ROWS / total, pl.lit(value=True))
     flags = {_GOLDEN: golden, _PROFILE: profile, _COMPARED: _compared(sizes), _JUDGED: _judged(sizes)}
     asked = hashed.select(ROW, SPLIT, TARGET, *columns, **flags).filter(pl.any_horizontal(*flags))
@@ -79,7 +80,9 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Size
         {name: part.filter(flag).select(TARGET, *columns) for name, part in zip(SPLITS, parts, strict=True)}
         for flag in (_COMPARED, _JUDGED)
     )
-    return Samples(found.filter(_GOLDEN).select(ROW, *columns), found.filter(_PROFILE).select(columns), splits, classes)
+    # Hashes that are equal are told apart by ROW.
+    lowest_rows = found.filter(pl.col(ROW).is_in(picked[ROW].implode()))
+    return Samples(lowest_rows.select(ROW, *columns), found.filter(_PROFILE).select(columns), splits, classes)
 
 
 def _compared(sizes: Sizes) -> pl.Expr:
