@@ -49,7 +49,8 @@ def zeros(count: int) -> NDArray[np.int32]:
     size = 4 * count
     if size < LARGE:
         return np.zeros(count, np.int32)
-    with suppress(OSError), tempfile.TemporaryFile(prefix=TEMPORARY) as file:
+    # Not every system has `posix_fallocate`.
+    with suppress(AttributeError, OSError), tempfile.TemporaryFile(prefix=TEMPORARY) as file:
         # Without its blocks a file on a full disk would fail at the first touch, which nothing can catch.
         os.posix_fallocate(file.fileno(), 0, size)
         return np.frombuffer(mmap.mmap(file.fileno(), size), np.int32)

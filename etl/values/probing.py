@@ -23,7 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from etl.onnx import INT_NULL
-from etl.values.kept import give_back, zeros
+from etl.values.kept import zeros
 
 Hashes: TypeAlias = NDArray[np.uint64]
 Places: TypeAlias = NDArray[np.int64]
@@ -34,8 +34,6 @@ BLOCK = 65_536
 """Keys looked up at once."""
 BUILD = 65_536
 """Values put into the table at once."""
-MANY = 1 << 20
-"""Values of a table whose building leaves memory to give back."""
 ROOM = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 """Slots for each value of the first table, the second, and so on: room in later ones costs little and ends a search."""
 MOST = 16
@@ -93,8 +91,6 @@ class Positions:
             if self._table is None:
                 kind = _Texts if self._values.dtype == pl.String else _Whole
                 self._table = kind(self._values.rechunk())
-                if len(self._values) >= MANY:
-                    give_back()
             return self._table
 
 

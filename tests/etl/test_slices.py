@@ -75,6 +75,12 @@ def test_rows_come_in_small_parts(scan):
         lambda scan: scan.filter(pl.col("a") > 3),
         lambda scan: scan.sort("a"),
         lambda scan: scan.with_columns(pl.col("a").cum_sum()),
+        lambda scan: scan.with_columns(pl.col("a") - pl.col("a").mean()),
+        lambda scan: scan.with_columns(pl.col("a").shift()),
+        lambda scan: scan.with_columns(pl.col("a").map_batches(lambda a: a - a.sum(), return_dtype=pl.Int64)),
+        lambda scan: scan.unique("s"),
+        lambda scan: scan.group_by("s").len(),
+        lambda scan: scan.explode("l", empty_as_null=True),
         lambda scan: scan.with_columns(pl.col("a").sum().over("s")),
         lambda scan: pl.concat([scan, scan]),
         lambda scan: scan.join(scan, on="a", how="left"),
@@ -162,3 +168,10 @@ def test_a_file_that_goes_away_is_told(tmp_path, scan):
     (tmp_path / "1.parquet").unlink()
     with pytest.raises(UserError, match="a file went away while it was read"):
         CpuEngine().collect([mine])
+
+
+def test_rows_keep_their_numbers(scan, tmp_path):
+    numbered = pl.scan_parquet(sorted(tmp_path.glob("*.parquet"))).with_row_index("n")
+    mine = paced(numbered)
+    assert mine.collect(engine="streaming").equals(numbered.collect())
+    assert mine.collect(engine="streaming")["n"].to_list() == list(range(ROWS))
