@@ -61,6 +61,6 @@ def settled(spec: LeakSpec, findings: Sequence[Finding]) -> list[Finding]:
     left = [found for found in findings if found.column not in spec.ignore]
     if left and spec.action == "refuse":
         told = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
-        cure = f"leave it out, or name it under `etl.care.leaks.ignore`: [{left[0].column}]"
+        cure = f"leave it out, or name it under `etl.leaks.ignore`: [{left[0].column}]"
         raise UserError(f"{left[0].told}{told}", where="etl.leaks", cure=cure)
     return left

@@ -139,7 +139,7 @@ def test_refused_by_name_and_nothing_is_written(flat: Desk) -> None:
     flat.spec["leaks"] = "refuse"
     with pytest.raises(UserError, match="the column copy alone tells the target") as caught:
         flat.prepare()
-    assert "etl.care.leaks.ignore" in str(caught.value)
+    assert "`etl.leaks.ignore`" in str(caught.value)
     assert not (flat.path / "out1" / "manifest.json").exists()
 
 
