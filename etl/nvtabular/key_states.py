@@ -40,7 +40,7 @@ def group_statistics(
     A mean is theirs: the sum by the number of rows, with those that have no value.
 
     Raises:
-        UserError: A key holds fractions, a sum is too large, or rows without a key have a mean.
+        UserError: A key holds fractions, a sum is too large, or rows without a key have a mean or a deviation.
     """
     return KeyedTables(
         {table_name(key): _group_table(theirs, operator, key, numbers) for key in keys(operator, columns)}
@@ -56,32 +56,39 @@ def _group_table(
         found = found.join(_read(theirs[BESIDE][label], key), on=key.places, how="left", nulls_equal=True)
     count = pl.col(operator.name_sep.join((label, COUNT))).cast(pl.Int64)
     if {"mean", "std", "var"}.intersection(operator.stats):
-        _require_keys(found.select(count), key, "gives them an infinite mean")
+        _require_keys(found.select(count), key, "divides by their number, 0")
     made = [count.alias(COUNT)]
     for name in operator.cont_cols:
         named = {stat: operator.name_sep.join((label, name, stat)) for stat in STATS}
         asked = {stat: pl.col(column) for stat, column in named.items() if column in found.columns}
+        _require_sums(found, _sum(asked, count), name)
         values = _number(asked, count, numbers[name])
         made += [values[part].alias(f"{part}@{name}") for part in gathered(pl.lit(0), numbers[name], operator.stats)]
-        _require_sums(found, asked, name)
     return in_order(found.select(*key.places, *made))
 
 
 def _number(asked: Mapping[str, pl.Expr], count: pl.Expr, column: Column) -> dict[str, pl.Expr]:
     """What our tables hold of a number, of the statistics that were asked for."""
     spread = asked.get("var", asked["std"].pow(2) if "std" in asked else pl.lit(None, pl.Float64))
-    sums = asked.get("sum", asked["mean"] * count if "mean" in asked else pl.lit(0.0))
+    sums = _sum(asked, count)
     if column.dtype != DType.FLOAT64:
         sums = sums.round()
     nothing = pl.lit(None, pl.Float64)
     return {
         "filled": count,
-        **parts(sums.cast(pl.Float64), column),
+        **parts(sums, column),
         "low": asked.get("min", nothing).cast(pl.Float64).fill_nan(None),
         "high": asked.get("max", nothing).cast(pl.Float64).fill_nan(None),
         # What rounding left of equal numbers can have no root: NaN there, null here.
         "spread": pl.when(count > 1).then((spread * (count - 1)).fill_nan(None)).otherwise(0.0),
     }
+
+
+def _sum(asked: Mapping[str, pl.Expr], count: pl.Expr) -> pl.Expr:
+    """The sum of a number, or what its mean says of it; 0 where none is needed."""
+    if "sum" in asked:
+        return asked["sum"].cast(pl.Float64)
+    return asked["mean"].cast(pl.Float64) * count if "mean" in asked else pl.lit(0.0)
 
 
 def target_statistics(
@@ -113,9 +120,9 @@ def _target_table(files: Files, operator: TargetEncoding, key: Key, numbers: Map
         every = every.with_columns(pl.lit(0).alias(FOLD))
     made = []
     for target in operator.target:
-        x = pl.col(separator.join((label, target, "sum")))
-        _require_sums(every, {"sum": x}, target)
-        values = {COUNT: pl.col(separator.join((label, COUNT))), **parts(x.cast(pl.Float64), numbers[target])}
+        x = pl.col(separator.join((label, target, "sum"))).cast(pl.Float64)
+        _require_sums(every, x, target)
+        values = {COUNT: pl.col(separator.join((label, COUNT))), **parts(x, numbers[target])}
         made += [
             value.filter(pl.col(FOLD) == fold).sum().cast(pl.Int64).alias(f"{part}@{target}@{fold}")
             for part, value in values.items()
@@ -126,7 +133,9 @@ def _target_table(files: Files, operator: TargetEncoding, key: Key, numbers: Map
 
 def _read(path: str, key: Key, *beside: str) -> pl.DataFrame:
     """A file with its keys as ours."""
-    found = pl.read_parquet(Path(path) / "*.parquet" if Path(path).is_dir() else path)
+    place = Path(path)
+    # A column's name stands in the path, and may look like a pattern.
+    found = pl.read_parquet(sorted(place.glob("*.parquet")) if place.is_dir() else place, glob=False)
     for column in key.columns:
         values = found[column.name]
         if values.dtype.is_float() and not found.select(integral(pl.col(column.name).fill_nan(None)).all()).item():
@@ -155,17 +164,15 @@ def _require_keys(counts: pl.DataFrame, key: Key, what: str) -> None:
         )
 
 
-def _require_sums(found: pl.DataFrame, asked: Mapping[str, pl.Expr], name: str) -> None:
-    sums = [asked[stat] for stat in ("sum", "mean") if stat in asked]
-    for value in sums:
-        # NaN is not below anything.
-        odd = found.select(value.cast(pl.Float64).alias("sum")).filter(~(pl.col("sum").abs() < _LARGEST))
-        if odd.height:
-            raise UserError(
-                f"a sum that NVTabular learned from the column is too large ({odd.item(0, 0):.3g})",
-                where=f"engine nvtabular, column {name}",
-                cure="put log or clip before",
-            )
+def _require_sums(found: pl.DataFrame, sums: pl.Expr, name: str) -> None:
+    # NaN is not below anything.
+    odd = found.select(sums.alias("sum")).filter(~(pl.col("sum").abs() < _LARGEST))
+    if odd.height:
+        raise UserError(
+            f"a sum that NVTabular learned from the column is too large ({odd.item(0, 0):.3g})",
+            where=f"engine nvtabular, column {name}",
+            cure="put log or clip before",
+        )
 
 
 def _require_mean(ours: float, theirs: float, target: str) -> None:

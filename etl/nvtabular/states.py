@@ -98,7 +98,7 @@ def _vocabularies(theirs: Learned, ours: Ours) -> State:
 
 def _vocabulary(path: Path, table: Table) -> pl.DataFrame:
     """Values and counts of a `unique.NAME.parquet`, in the order of its ids."""
-    found = pl.read_parquet(path)
+    found = pl.read_parquet(path, glob=False)
     parts = [column.name for column in table.columns] if table.combined else [table.name]
     (size,) = (name for name in found.columns if name.endswith("_size") and name not in parts)
     values = [

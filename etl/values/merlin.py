@@ -119,7 +119,8 @@ def _read(path: Path, names: Sequence[str]) -> pl.DataFrame:
     """The columns of a part, and the ids in `_INDEX` where they can be told."""
     where = str(path)
     try:
-        frame = pl.read_parquet(path)
+        # A column's name stands in the path, and may look like a pattern.
+        frame = pl.read_parquet(path, glob=False)
         told = pl.read_parquet_metadata(path).get("pandas")
     except FileNotFoundError:
         raise UserError("there is no such vocabulary", where=where, cure="give the path of a Parquet file") from None
@@ -178,7 +179,8 @@ def _require_meta(path: Path, given: Given) -> None:
     if meta == path or not meta.is_file():
         return
     try:
-        told = pl.read_parquet(meta).filter(pl.col("kind") == "unique").select("offset", "num_indices").row(0)
+        kinds = pl.read_parquet(meta, glob=False).filter(pl.col("kind") == "unique")
+        told = kinds.select("offset", "num_indices").row(0)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"the file can't be read ({error})", where=str(meta), cure=_CURE) from None
     if given.first is not None and given.first != told[0]:

@@ -96,6 +96,13 @@ def test_a_directory_of_parts(tmp_path: Path):
     assert (given.first, given.table["value"].to_list()) == (4, [99, 98, *range(90, 80, -1)])
 
 
+def test_a_name_that_looks_like_a_pattern(tmp_path: Path):
+    file = write(tmp_path / "unique.x[0].parquet", {"x[0]": ["b", "a"]})
+    meta(file, 3, 2)
+    assert merlin_vocabularies(tmp_path) == {"x[0]": str(file)}
+    assert read_vocabulary(file, ["x[0]"], [DType.STRING]).table["value"].to_list() == ["b", "a"]
+
+
 def test_a_vocabulary_without_values(tmp_path: Path):
     file = write(tmp_path / "unique.x.parquet", {"x": pa.array([None], pa.string()), "x_size": [0]})
     assert read_vocabulary(file, ["x"], [DType.STRING]).table.height == 0

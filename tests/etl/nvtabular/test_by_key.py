@@ -171,7 +171,8 @@ def test_numbers_without_a_value_keep_its_mean(engine: NvtabularEngine, tmp_path
 @pytest.mark.parametrize(
     ("node", "words"),
     [
-        (["hole"] >> JoinGroupby("x", ["mean"]), "column hole: .*infinite mean; put fill_missing before"),
+        (["hole"] >> JoinGroupby("x", ["mean"]), "column hole: .*divides by their number, 0; put fill_missing before"),
+        (["hole"] >> JoinGroupby("x", ["std"]), "column hole: .*divides by their number, 0; put fill_missing before"),
         (["hole"] >> TargetEncoding("y"), "column hole: .*doesn't count them; put fill_missing before"),
         (["word"] >> TargetEncoding("gap"), "column gap: NVTabular counts rows that have no target"),
         (["x"] >> TargetEncoding("y"), "column x: only whole numbers and strings can be keys"),

@@ -75,6 +75,24 @@ def test_what_was_not_asked_for_comes_from_the_operator_beside(tmp_path: Path) -
     assert "rest@w" not in found.columns, "sums of whole numbers have no rest"
 
 
+def test_a_name_that_looks_like_a_pattern(tmp_path: Path) -> None:
+    """Files are called by the column."""
+    table = {"a[b]": ["y", "x"], "a[b]_count": [2, 1]}
+    (file,) = files(tmp_path, **{"a[b]": table}).values()
+    plan = Workflow(["a[b]"] >> JoinGroupby(stats=["count"])).plan({"a[b]": pl.String()})
+    state = take_over(plan.steps[-1], raw_columns(plan.inputs), {"categories": {"a[b]": file}})
+    (found,) = state.by_key.values()
+    assert found.rows() == [("x", 1), ("y", 2)]
+
+
+@pytest.mark.parametrize("name", ["w", "x"])
+def test_a_mean_whose_sum_is_too_large(tmp_path: Path, name: str) -> None:
+    """Of whole numbers and of floats: the mean itself is small enough."""
+    table = {"n": [1.0, 2.0], "n_count": [2, 100], f"n_{name}_mean": [1.0, 1e18]}
+    with pytest.raises(UserError, match=rf"column {name}: a sum .* too large \(1e\+20\)"):
+        taken(["n"] >> JoinGroupby(name, ["count", "mean"]), {"categories": files(tmp_path, n=table)})
+
+
 def test_folds_become_columns(tmp_path: Path) -> None:
     every = {"k": ["a", "b"], "n": [1.0, None], "k_n_count": [3, 1], "k_n_y_sum": [2.0, 1.0]}
     folds = {

@@ -135,13 +135,15 @@ def test_numbers_are_taken_over() -> None:
         taken(["x"] >> FillMedian(), {"medians": {"x": float("nan")}})
 
 
-def test_vocabularies_are_taken_over_in_its_order(tmp_path: Path) -> None:
-    file = tmp_path / "unique.n.parquet"
-    pl.DataFrame({"n": [7.0, 5.0, None], "n_size": [3, 3, 1]}).write_parquet(file)
-    frame = pl.DataFrame({"n": [5, 5, 7, 7, 5, 7]})
-    found = taken(["n"] >> Categorify(), {"categories": {"n": str(file)}}, frame)
-    assert found.by_column["n"].rows() == [(7, 3), (5, 3)]
-    assert found.by_column["n"].schema["value"] == pl.Int64
+@pytest.mark.parametrize("name", ["n", "n[0]"])
+def test_vocabularies_are_taken_over_in_its_order(tmp_path: Path, name: str) -> None:
+    """A name may look like a pattern."""
+    file = tmp_path / f"unique.{name}.parquet"
+    pl.DataFrame({name: [7.0, 5.0, None], f"{name}_size": [3, 3, 1]}).write_parquet(file)
+    frame = pl.DataFrame({name: [5, 5, 7, 7, 5, 7]})
+    found = taken([name] >> Categorify(), {"categories": {name: str(file)}}, frame)
+    assert found.by_column[name].rows() == [(7, 3), (5, 3)]
+    assert found.by_column[name].schema["value"] == pl.Int64
 
 
 def test_what_cannot_be_taken_over_is_named() -> None:
