@@ -18,7 +18,7 @@ def plain_struct(raw: bytes) -> dict[str, Any]:
     r"""The fields of a Struct.
 
     Raises:
-        ValueError: The bytes are no Struct.
+        ValueError, TypeError, KeyError, RecursionError: The bytes are no Struct, or one that is nested too deep.
 
     Example:
         >>> plain_struct(b"\n\r\n\x07is_list\x12\x02 \x01")

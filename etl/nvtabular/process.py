@@ -17,13 +17,14 @@ import polars as pl
 
 from core.errors import MissingExtra, UserError
 from etl.engines.failures import system_error
+from etl.nvtabular import worker
 from etl.ops.nvt import CURE
 
 PYTHON = "GYRFALCON_NVTABULAR_PYTHON"
 """Environment variable: the interpreter of the environment that holds NVTabular."""
-PREFIX = "gyrfalcon-nvtabular-"
+PREFIX = worker.SCRATCH
 """Of the directory in which it works; a worker whose parent is gone removes one that is called so."""
-_SCRIPT = Path(__file__).with_name("worker.py")
+_SCRIPT = Path(worker.__file__)
 _CHECKOUT = Path(__file__).parents[2]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -19,7 +19,6 @@ from core.errors import MissingExtra, UserError
 from etl import Workflow
 from etl.engines.nvtabular import NvtabularEngine
 from etl.nvtabular import process as module
-from etl.nvtabular import worker
 from etl.nvtabular.described import describe
 from etl.nvtabular.process import PREFIX, PYTHON, Process, interpreter, room
 from etl.ops import (
@@ -181,10 +180,6 @@ def test_the_worker_is_a_script_for_older_pythons_that_imports_nothing_of_ours()
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     outside = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
     assert outside == {"nvtabular", "nvtabular.workflow.node"}
-
-
-def test_both_know_the_scratch_by_one_name() -> None:
-    assert worker.SCRATCH == PREFIX
 
 
 SCHEMA = pl.Schema({"x": pl.Float64(), "y": pl.Int8(), "i": pl.Int64(), "c": pl.String()})
