@@ -67,10 +67,10 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Size
     total = sum(sizes.rows.values())
     hashed = paced(frame).with_columns(mix64(ROW, seed + _OTHER).alias(_HASH))
     here = pl.col(SPLIT) == SPLITS.index(split)
-    lowest = hashed.filter(here).select(_HASH, ROW).bottom_k(GOLDEN_ROWS, by=[_HASH, ROW])
-    picked = lowest.collect(engine="streaming")
-    # A bound and not the rows themselves: `is_in` doesn't stream, and would hold the whole data set.
-    golden = here & (pl.col(_HASH) <= pl.lit(picked[_HASH].max(), pl.UInt64))
+    lowest = hashed.filter(here).select(_HASH).bottom_k(GOLDEN_ROWS, by=_HASH).collect(engine="streaming")
+    # A bound and not the rows themselves: `is_in` doesn't stream, and would hold the whole data set. No two numbers
+    # have the same hash.
+    golden = here & (pl.col(_HASH) <= pl.lit(lowest[_HASH].max(), pl.UInt64))
     profile = _picked(1.0 if total <= WHOLE_ROWS else PROFILE_ROWS / total, pl.lit(value=True))
     flags = {_GOLDEN: golden, _PROFILE: profile, _COMPARED: _compared(sizes), _JUDGED: _judged(sizes)}
     asked = hashed.select(ROW, SPLIT, TARGET, *columns, **flags).filter(pl.any_horizontal(*flags))
@@ -80,9 +80,7 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Size
         {name: part.filter(flag).select(TARGET, *columns) for name, part in zip(SPLITS, parts, strict=True)}
         for flag in (_COMPARED, _JUDGED)
     )
-    # Hashes that are equal are told apart by ROW.
-    lowest_rows = found.filter(pl.col(ROW).is_in(picked[ROW].implode()))
-    return Samples(lowest_rows.select(ROW, *columns), found.filter(_PROFILE).select(columns), splits, classes)
+    return Samples(found.filter(_GOLDEN).select(ROW, *columns), found.filter(_PROFILE).select(columns), splits, classes)
 
 
 def _compared(sizes: Sizes) -> pl.Expr:

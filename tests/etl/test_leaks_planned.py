@@ -20,6 +20,8 @@ from etl.ops import DifferenceLag, Lag, LogOp, Operator
 from etl.ops.unchanged import Unchanged
 from etl.rows.make import RepeatsRule
 
+AGAIN = RepeatsRule(key=("user",), within="14d", name="again")
+
 
 class Rate(Unchanged[Any]):
     """Stands for an operator that reads the target."""
@@ -111,9 +113,23 @@ def test_the_target_beside_the_columns(operator: Operator[Any], leaks: bool) -> 
     ],
 )
 def test_an_outcome_that_comes_late(operator: Operator[Any], told: str | None) -> None:
-    rule = RepeatsRule(key=("user",), within="14d", name="again")
     with pytest.raises(UserError, match=told) if told else nullcontext():
-        require_known_outcomes(features(operator), [rule], "sold")
+        require_known_outcomes(features(operator), [AGAIN], "sold")
+
+
+def test_an_outcome_as_a_column_is_late_for_the_first_operator_alone() -> None:
+    late = (Lag("user", delay="14d"), LogOp())
+    require_known_outcomes([FeatureSpec.model_construct(columns=("again",), ops=late)], [AGAIN], "sold")
+    with pytest.raises(UserError, match="again is an outcome that is known 14d later"):
+        require_known_outcomes([FeatureSpec.model_construct(columns=("again",), ops=(LogOp(),))], [AGAIN], "sold")
+
+
+def test_an_outcome_that_is_the_target_is_read_by_that_name_too() -> None:
+    """A history reads the target where nothing else is named."""
+    early = features(ops.History("rate", delay="13d"))
+    require_known_outcomes(early, [AGAIN], "sold")
+    with pytest.raises(UserError, match="sees again of earlier rows before it is known"):
+        require_known_outcomes(early, [AGAIN], "again")
 
 
 @pytest.mark.parametrize(
