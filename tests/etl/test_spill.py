@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from core import progress
-from core.dataset import ROW, SPLIT
+from core.dataset import ROW, SPLIT, Dataset
 from core.errors import UserError
 from etl import spill, ticks
-from etl.engines import CpuEngine
+from etl.engines import CpuEngine, cpu, slices
 from etl.fitted import Fitted
 from etl.ops import Categorify, DifferenceLag, Filter, History, Lag, LogOp, Normalize, Rolling, Sessionize
 from etl.workflow import Workflow
@@ -149,8 +149,7 @@ def test_a_fit_learns_the_same_and_computes_each_window_once(monkeypatch: pytest
     assert len(done) == 1
 
 
-@pytest.mark.parametrize("split", ["time", "random"])
-def test_a_data_set_has_the_same_bytes(split: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def windows_of(desk: Desk, split: str) -> None:
     past = {"history": {"stats": ["count", "rate", "since_last"], "unit": "s"}}
     late = {"lag": {"partition_cols": "user_id", "unit": "s"}}
     desk.spec |= {
@@ -162,6 +161,11 @@ def test_a_data_set_has_the_same_bytes(split: str, desk: Desk, monkeypatch: pyte
         ],
         "leaks": "off",
     }
+
+
+@pytest.mark.parametrize("split", ["time", "random"])
+def test_a_data_set_has_the_same_bytes(split: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows_of(desk, split)
     done: list[spill.Work] = []
     computed = spill.Spill._computed
     monkeypatch.setattr(spill.Spill, "_computed", lambda *given: done.append(given[1]) or computed(*given))
@@ -183,6 +187,68 @@ def test_the_bar_counts_each_row_once(monkeypatch: pytest.MonkeyPatch, tmp_path:
         engine.write(fitted, rows, tmp_path, keep=[ROW, SPLIT])
     assert abs(sum(counted) - 5000) <= 1
     assert engine.rounds == 1
+
+
+# -- and plans that are run slice by slice (`etl.engines.slices`)
+
+
+def sliced(rows: int, patch: pytest.MonkeyPatch) -> None:
+    """Cut plans that can be cut, however few rows they have."""
+    patch.setattr(cpu, "rows_at_once", lambda frame, _: rows if slices.sliceable_rows(frame) else None)
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> pl.LazyFrame:
+    many(3000).write_parquet(tmp_path / "rows.parquet", row_group_size=700)
+    split = (pl.col("at") > 700).cast(pl.Int8).alias(SPLIT)
+    return pl.scan_parquet(tmp_path / "rows.parquet", row_index_name=ROW).with_columns(split)
+
+
+def test_a_plan_of_spilled_windows_is_cut_and_gives_the_same(
+    scan: pl.LazyFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(progress._Lines, "advance", lambda self, n: counted.append(n))
+    fitted, made = Workflow(*nodes()).fit(scan), {}
+    ways = {"spilled": (0, 10**6), "both": (0, 450), "sliced": (10**6, 450), "neither": (10**6, 10**6)}
+    for name, (least, rows) in ways.items():
+        monkeypatch.setattr(spill, "SMALL_ROWS", least)
+        sliced(rows, monkeypatch)
+        engine = CpuEngine()
+        engine.expect(3000, 7)
+        counted.clear()
+        with ticks.counted(scan, "transform", 3000, engine) as frame:
+            made[name] = engine.write(fitted, frame, tmp_path / name, keep=[ROW, SPLIT, "user"])
+        assert abs(sum(counted) - 3000) <= 1
+    # What windows make in memory can't be cut.
+    assert {name: len(sunk.files["train"]) for name, sunk in made.items()} == {
+        "spilled": 1,
+        "both": 7,
+        "sliced": 1,
+        "neither": 1,
+    }
+    for split in ("train", "valid"):
+        found = [pl.read_parquet(sunk.files[split]) for sunk in made.values()]
+        for one in found[:-1]:
+            assert_frame_equal(one, found[-1], check_exact=True)
+
+
+@pytest.mark.parametrize("split", ["time", "random"])
+def test_a_data_set_cut_in_slices_is_the_same(split: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows_of(desk, split)
+    whole = desk.prepare()
+    sliced(7, monkeypatch)
+    parts = desk.prepare()
+    assert len(parts.files("train")) > len(whole.files("train"))
+    for part in ("train", "valid", "test"):
+        assert_frame_equal(*(pl.read_parquet(one.files(part)) for one in (parts, whole)), check_exact=True)
+    assert others(parts) == others(whole)
+
+
+def others(dataset: Dataset) -> dict[str, Any]:
+    """All files but those of the splits, and the manifest, which names them."""
+    splits = ("train/", "valid/", "test/", "manifest.json")
+    return {name: held for name, held in contents(dataset.path).items() if not str(name).startswith(splits)}
 
 
 # -- what is left on disk
@@ -207,6 +273,27 @@ def test_nothing_is_left_behind(error: BaseException | None, monkeypatch: pytest
         monkeypatch.setattr(spill.Work, "result", broken(error))
         with pytest.raises((KeyboardInterrupt, UserError, OSError)):
             engine.write(fitted, frame, tmp_path / "out", keep=[ROW, SPLIT])
+    assert list(engine.workplace.iterdir()) == []
+    assert engine.spill is None
+
+
+def test_an_interrupt_between_two_slices_leaves_nothing_behind(
+    scan: pl.LazyFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, engine, seen = Workflow(*nodes()).fit(scan), CpuEngine(), []
+    engine.workplace = tmp_path / "work"
+    engine.workplace.mkdir()
+    sliced(450, monkeypatch)
+
+    def interrupted() -> None:
+        seen.append([*engine.workplace.iterdir()])
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cpu, "give_back", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.write(fitted, scan, tmp_path / "out", keep=[ROW, SPLIT])
+    assert len(seen[-1]) == 1
     assert list(engine.workplace.iterdir()) == []
     assert engine.spill is None
 
