@@ -278,6 +278,8 @@ def test_vocabularies_of_every_kind_are_taken_over(
 ) -> None:
     fitted, made = run(engine, columns >> operator, DRAWN, tmp_path)
     assert_frame_equal(made, fitted.transform(DRAWN).collect())
+    # Its order of ties stays that of the ids.
+    assert_frame_equal(made, fitted.update(DRAWN).transform(DRAWN).collect())
     ours = Workflow(columns >> operator).fit(DRAWN)
     assert [column.cardinality for column in fitted.schema] == [column.cardinality for column in ours.schema]
     for name, table in ours.steps[0].state.by_column.items():
