@@ -300,7 +300,13 @@ class TestPrepare:
             "rows": [{"repeats": {"key": ["u"], "within": 30, "unit": "s", "name": "again"}}],
             "target": {"column": "again"},
             "split": {"by": "time", "valid": 0.3, "test": 0.3, "gap": 30, "unit": "s"},
-            "features": [{"columns": ["u"], "ops": [{"history": {"stats": "count", "unit": "s"}}]}],
+            "features": [
+                {"columns": ["u"], "ops": [{"history": {"stats": "count", "unit": "s"}}]},
+                {
+                    "columns": ["i"],
+                    "ops": [{"history": {"stats": "mean", "cont_cols": "again", "delay": 30, "unit": "s"}}],
+                },
+            ],
         }
         made = desk.prepare()
         rows = pl.read_parquet(made.interactions_file)
@@ -313,6 +319,8 @@ class TestPrepare:
         assert test.height == len(sides[2])
         counts = rows.with_columns(pl.int_range(pl.len()).over(USER_INDEX).alias("n")).filter(pl.col(SPLIT) == 2)["n"]
         assert test["u_history_count"].to_list() == [float(n) for n in counts]
+        known = [rows.filter(pl.col(TIME) + 30 < now)[TARGET].mean() for now in sides[2]]
+        assert test["i_history_again_mean"].to_list() == pytest.approx(known)
 
 
 def test_an_unknown_rule_is_told_with_the_nearest() -> None:
