@@ -24,8 +24,12 @@ FIRST = 65_536
 CUT = 128 << 20
 """Bytes of the results in a slice of a plan, at 8 bytes a value. Twice as many and half as many took the same time."""
 _VALUE = 8
-_SCAN = re.compile(r"SLICE: Positive \{ offset: 7, len: 5 \}.*?ESTIMATED ROWS: (\d+)", re.DOTALL)
-_OTHERS = re.compile(r"^\s*(SLICE\[|SLICED|FILTER|\w* ?JOIN|UNION|HCONCAT|CACHE)|SELECTION:", re.MULTILINE)
+_FAR, _FEW = 1_000_003, 5
+"""A slice that nobody asks for: where it stands in a plan tells how far down slices go."""
+_SCAN = re.compile(
+    rf"Parquet SCAN [^\n]*\n[^\n]*\n *SLICE: Positive \{{ offset: {_FAR}, len: {_FEW} \}}.*?ESTIMATED ROWS: (\d+)",
+    re.DOTALL,
+)
 _COUNTER = "OPAQUE_PYTHON"
 
 
@@ -76,13 +80,10 @@ def sliceable_rows(frame: pl.LazyFrame, *, counters: bool = True) -> int:
         frame: A plan.
         counters: It may hold steps that count the rows that pass.
     """
-    # Only the optimized plan tells how far down a slice goes.
-    shown = frame.slice(7, 5).explain()
+    # The optimizer moves a slice down to the scan past nothing but columns that are made of one row each.
+    shown = frame.slice(_FAR, _FEW).explain()
     found = _SCAN.search(shown)
-    alone = found is not None and shown.count("Parquet SCAN") == 1 and not _OTHERS.search(shown)
-    if found is None or not alone or (_COUNTER in shown and not counters):
-        return 0
-    return int(found.group(1))
+    return 0 if found is None or (_COUNTER in shown and not counters) else int(found.group(1))
 
 
 def _slices(frame: pl.LazyFrame, most: int | None) -> Iterator[pl.DataFrame]:

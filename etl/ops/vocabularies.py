@@ -150,7 +150,8 @@ def rank(counts: pl.DataFrame, *, threshold: int, most: int, in_order: bool = Fa
     ranked = often if in_order else _in_order(often)
     rare = counts.filter(pl.col(COUNT) < threshold) if threshold > 1 else counts.clear()
     if ranked.height <= most and threshold <= 1:
-        return Vocabulary(ranked, rare)
+        # What an engine gives in order, it has put away itself.
+        return Vocabulary(ranked if in_order else kept(ranked), rare)
     # In order, so that the same rows give the same bytes.
     waiting = pl.concat([ranked.slice(most), rare if in_order else _in_order(rare)], rechunk=True)
     return Vocabulary(kept(ranked.head(most)), kept(waiting))
@@ -181,7 +182,7 @@ def merge(old: Vocabulary, new: Vocabulary, *, threshold: int, most: int, where:
         others = pl.concat([old.rare, others]).group_by(keys).agg(pl.col(COUNT).sum())
     found = rank(others, threshold=threshold, most=most - known.height)
     _tell(where, found, threshold=threshold, most=most)
-    return Vocabulary(pl.concat([known, found.known], rechunk=True), found.rare)
+    return Vocabulary(kept(pl.concat([known, found.known], rechunk=True)), found.rare)
 
 
 def settle(found: Vocabulary, *, most: int) -> Vocabulary:

@@ -58,8 +58,9 @@ def test_a_full_disk_costs_memory_alone(large, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(kept.os, "posix_fallocate", full)
-    assert kept.zeros(1000).tolist() == [0] * 1000
+    slots = kept.zeros(1000)
     assert not maps(tmp_path)
+    assert slots.tolist() == [0] * 1000
 
 
 def test_ids_are_the_same(large, tmp_path, monkeypatch):
@@ -74,3 +75,25 @@ def test_ids_are_the_same(large, tmp_path, monkeypatch):
     assert other.transform(rows).collect().equals(mine)
     assert type(fitted).load(tmp_path / "saved").transform(rows).collect().equals(mine)
     assert Positions(pl.Series(range(900)))(pl.Series([899, 5, 900])).to_list() == [899, 5, -1]
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        Workflow(["lists"] >> Categorify()),
+        Workflow([["x", "y"]] >> Categorify()),
+        Workflow([["x", "y"]] >> Categorify(encode_type="combo")),
+    ],
+)
+def test_every_vocabulary_lies_in_a_file(large, tmp_path, workflow):
+    rows = pl.DataFrame({"x": range(500), "y": range(500), "lists": [[n] for n in range(500)]})
+    fitted = workflow.fit(rows)
+    assert maps(tmp_path)
+    del fitted
+    assert not maps(tmp_path)
+
+
+def test_a_vocabulary_that_grew_lies_in_a_file(large, tmp_path):
+    fitted = Workflow(["x"] >> Categorify()).fit(pl.DataFrame({"x": range(500)}))
+    fitted = fitted.update(pl.DataFrame({"x": range(300, 700)}))
+    assert maps(tmp_path)

@@ -57,16 +57,56 @@ def test_a_query_gives_the_same(scan, what, engine):
     assert given.schema == wanted.schema
 
 
-def test_rows_come_in_small_parts(scan):
-    heights = []
+def test_reads_and_parts_are_small_each(scan, monkeypatch):
+    def heights():
+        return [part.height for part in slices._slices(scan.select("a", "row"), None)]
 
-    def look(part):
-        heights.append(part.height)
-        return part
+    monkeypatch.setattr(slices, "GIVEN", 1 << 30)
+    reads = heights()
+    assert sum(reads) == ROWS
+    assert reads[0] == 64
+    # 12 bytes a row, and one for eight nulls.
+    assert set(reads[1:-1]) <= set(range(150, 170))
+    monkeypatch.setattr(slices, "READ", 1 << 30)
+    monkeypatch.setattr(slices, "GIVEN", 700)
+    parts = heights()
+    assert sum(parts) == ROWS
+    assert max(parts) <= 64
 
-    paced(scan).map_batches(look, streamable=True).collect(engine="streaming")
-    assert sum(heights) == ROWS
-    assert max(heights) <= 64
+
+def test_columns_that_nobody_asks_for_are_not_read(scan, monkeypatch):
+    read, own = [], slices._slices
+
+    def watched(frame, most):
+        read.append(frame.collect_schema().names())
+        return own(frame, most)
+
+    monkeypatch.setattr(slices, "_slices", watched)
+    paced(scan).select("s").collect(engine="streaming")
+    assert read == [["s"]]
+
+
+def test_slices_hold_whole_row_groups(scan, monkeypatch):
+    monkeypatch.setattr(slices, "CUT", 8 * 4 * 333)
+    assert rows_at_once(scan, 100) == 300
+    assert rows_at_once(scan, 333) == 333
+    assert rows_at_once(scan, 500) == 500
+    assert rows_at_once(scan, 1000) is None
+
+
+def test_a_fit_reads_as_it_works(scan):
+    class Watched(CpuEngine):
+        sources = 0
+
+        def source(self, frame):
+            self.sources += 1
+            found = super().source(frame)
+            assert found is not frame
+            return found
+
+    engine = Watched()
+    Workflow(["s"] >> Categorify()).fit(scan, engine)
+    assert engine.sources == 1
 
 
 @pytest.mark.parametrize(
@@ -88,9 +128,11 @@ def test_rows_come_in_small_parts(scan):
         lambda scan: scan.map_batches(lambda rows: rows, streamable=True),
         lambda scan: scan.map_batches(lambda rows: rows, streamable=True, predicate_pushdown=True),
         lambda scan: scan.collect().lazy(),
+        lambda scan: (scan.drop("l").sink_csv("rows.csv"), pl.scan_csv("rows.csv"))[1],
     ],
 )
-def test_what_cannot_be_cut_is_left_as_it_is(scan, change):
+def test_what_cannot_be_cut_is_left_as_it_is(scan, change, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     frame = change(scan)
     assert paced(frame) is frame
 
