@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.schema import Column, DType, Tag
 from etl.fitted import Fitted
 from etl.ops import Categorify, SplitText
+from etl.ops.vocabularies import rank
 from etl.workflow import Workflow
 
 CITY = ["b", "a", "b", "c", "b", "a", None]
@@ -284,3 +285,15 @@ class TestLists:
         settings = Categorify(groups=[["genres_0", "genres_1"]])
         columns = Workflow(["genres"] >> SplitText("|", max_values=2) >> settings).fit(frame)
         assert ids(columns, genres=["War|Drama", "Drama"]) == {"genres_0": [4, 3], "genres_1": [3, 1]}
+
+
+@pytest.mark.parametrize("keys", [["value"], ["value_0", "value_1"]])
+def test_counts_in_any_order_give_one_vocabulary(keys: list[str]) -> None:
+    counts = pl.DataFrame({**{key: [f"v{n}" for n in range(40)] for key in keys}, "count": [n % 5 for n in range(40)]})
+    first = rank(counts, threshold=3, most=9)
+    for seed in range(3):
+        again = rank(counts.sample(fraction=1.0, shuffle=True, seed=seed), threshold=3, most=9)
+        assert again.known.equals(first.known)
+        assert again.rare.equals(first.rare)
+    assert first.known["count"].to_list() == [4] * 8 + [3]
+    assert first.rare["count"].to_list() == [3] * 7 + [2] * 8 + [1] * 8 + [0] * 8
