@@ -148,9 +148,12 @@ def test_an_empty_text_keeps_its_id_to_itself(tmp_path: Path):
         ({"table": {"x": ["a", "b", "c"]}, "ids": [3, 4, 6]}, "must follow one another, but 6 comes after 4"),
         ({"table": {"x": ["a", "b"]}, "ids": [4, 3]}, "must follow one another, but 3 comes after 4"),
         ({"table": {"x": ["a", "b"]}, "start": 5}, "ids of the vocabulary start at 5, .*; set num_buckets: 3"),
-        (
-            {"table": {"x": ["a", "b"]}, "start": 1},
-            "ids of the vocabulary start at 1, .*; write the vocabulary with NVTabular",
+        *(
+            (
+                {"table": {"x": ["a", "b"]}, "start": start},
+                f"ids of the vocabulary start at {start}, .*; write the vocabulary with NVTabular",
+            )
+            for start in (1, 2)
         ),
     ],
 )

@@ -118,6 +118,14 @@ class TestGroups:
         fitted = fit([["a", "b"]], Categorify(encode_type="combo", name_sep="x", freq_threshold=2), frame)
         assert ids(fitted, a=[1, 2, 2], b=["x", "x", "y"]) == {"axb": [3, 4, 2]}
 
+    def test_combinations_start_behind_the_buckets(self):
+        fitted = fit(
+            [["a", "b"]], Categorify(encode_type="combo", num_buckets=4), {"a": [1, 1, 2], "b": ["x", "x", "y"]}
+        )
+        made = ids(fitted, a=[1, 2, 1, None], b=["x", "y", "y", None])["a_b"]
+        assert [*made[:2], made[3]] == [6, 7, 1]
+        assert made[2] in range(2, 6)
+
     def test_a_column_can_be_part_of_several_combinations(self):
         fitted = fit([["a", "b"], ["b", "c"]], Categorify(encode_type="combo"), self.FRAME)
         assert fitted.schema.names == ("a_b", "b_c")
