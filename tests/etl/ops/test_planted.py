@@ -107,6 +107,7 @@ class TestCategorify:
 class TestFill:
     def test_missing(self):
         assert apply(FillMissing(-1), [1.5, None, math.nan]) == [1.5, -1.0, -1.0]
+        assert apply(FillMissing(0.5), [1, None, 3]) == [1.0, 0.5, 3.0]
 
     def test_missing_keeps_integers_exact(self):
         frame = pl.DataFrame({"x": [2**60 + 1, None, 2**60 + 1]})
