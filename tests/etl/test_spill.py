@@ -233,6 +233,15 @@ def test_a_plan_of_spilled_windows_is_cut_and_gives_the_same(
             assert_frame_equal(one, found[-1], check_exact=True)
 
 
+def test_a_fit_that_reads_slice_by_slice_learns_the_same(scan: pl.LazyFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = Workflow(["user"] >> History(["count", "rate"], target="label", **CLOCK) >> Normalize())
+    states = [step.state for step in workflow.fit(scan, only=pl.col("at") < 900).steps]
+    for name, size in {"FIRST": 64, "READ": 2000, "GIVEN": 700}.items():
+        monkeypatch.setattr(slices, name, size)
+    assert slices.paced(scan) is not scan
+    assert [step.state for step in workflow.fit(scan, only=pl.col("at") < 900).steps] == states
+
+
 @pytest.mark.parametrize("split", ["time", "random"])
 def test_a_data_set_cut_in_slices_is_the_same(split: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     windows_of(desk, split)
@@ -309,7 +318,8 @@ def test_a_full_disk_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None
     assert "TMPDIR" in str(caught.value.cure)
 
 
-def test_parts_follow_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    work = spill.Work(pl.LazyFrame({"row": [0], "key": [1], "x": [2]}), "row", ["key"], lambda rows: rows, copies=2)
+@pytest.mark.parametrize(("key", "parts"), [(1, 6), ("a text", 14)])
+def test_parts_follow_from_the_budget(key: int | str, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = spill.Work(pl.LazyFrame({"row": [0], "key": [key], "x": [2]}), "row", ["key"], lambda rows: rows, copies=2)
     monkeypatch.setattr(spill, "BUDGET", 512 * 2**20)
-    assert [work.parts(rows) for rows in (0, 10, 10**6, 10**7, 10**12)] == [1, 1, 1, 6, spill.MOST_PARTS]
+    assert [work.parts(rows) for rows in (0, 10, 10**6, 10**7, 10**12)] == [1, 1, 1, parts, spill.MOST_PARTS]
