@@ -10,8 +10,10 @@ import polars as pl
 import pytest
 
 from etl import Workflow
+from etl.engines import CpuEngine
 from etl.ops import Categorify
 from etl.values import kept
+from etl.values.counting import Counting
 from etl.values.probing import Positions
 
 
@@ -97,3 +99,10 @@ def test_a_vocabulary_that_grew_lies_in_a_file(large, tmp_path):
     fitted = Workflow(["x"] >> Categorify()).fit(pl.DataFrame({"x": range(500)}))
     fitted = fitted.update(pl.DataFrame({"x": range(300, 700)}))
     assert maps(tmp_path)
+
+
+def test_what_was_counted_lies_in_files_at_once(large, tmp_path):
+    rows = pl.DataFrame({"whole": [n * n % 997 for n in range(5000)], "text": [f"v{n % 500}" for n in range(5000)]})
+    found = CpuEngine().compute([Counting(rows.lazy(), pl.col(name)) for name in rows.columns])
+    assert len(maps(tmp_path)) >= len(found)
+    assert [table["count"].sum() for table in found] == [5000, 5000]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import polars as pl
 import pytest
 
@@ -65,6 +67,7 @@ def test_reads_and_parts_are_small_each(scan, monkeypatch):
     reads = heights()
     assert sum(reads) == ROWS
     assert reads[0] == 64
+    assert len(reads) > 5
     # 12 bytes a row, and one for eight nulls.
     assert set(reads[1:-1]) <= set(range(150, 170))
     monkeypatch.setattr(slices, "READ", 1 << 30)
@@ -217,3 +220,21 @@ def test_rows_keep_their_numbers(scan, tmp_path):
     mine = paced(numbered)
     assert mine.collect(engine="streaming").equals(numbered.collect())
     assert mine.collect(engine="streaming")["n"].to_list() == list(range(ROWS))
+
+
+def test_a_data_set_is_looked_at_learned_from_and_sampled_as_it_is_read(flat, monkeypatch):
+    """Each of the passes over raw rows that hold nothing back by themselves."""
+    told, own = [], paced
+
+    def watched(frame):
+        asks = sys._getframe(1).f_code.co_name
+        told.append(sys._getframe(2).f_code.co_name if asks == "source" else asks)
+        made = own(frame)
+        assert (made is frame) == (told[-1] == "fit"), "a fit is given what is paced before its rows are counted"
+        return made
+
+    monkeypatch.setattr(slices, "FIRST", 8)
+    monkeypatch.setattr("etl.engines.cpu.paced", watched)
+    monkeypatch.setattr("etl.care.samples.paced", watched)
+    flat.prepare()
+    assert told == ["_look", "_fit", "fit", "take"]
