@@ -166,12 +166,13 @@ def windows_of(desk: Desk, split: str) -> None:
 @pytest.mark.parametrize("split", ["time", "random"])
 def test_a_data_set_has_the_same_bytes(split: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     windows_of(desk, split)
-    done: list[spill.Work] = []
+    done: list[Path] = []
     computed = spill.Spill._computed
-    monkeypatch.setattr(spill.Spill, "_computed", lambda *given: done.append(given[1]) or computed(*given))
+    monkeypatch.setattr(spill.Spill, "_computed", lambda *given: done.append(given[2]) or computed(*given))
     one = contents(desk.prepare().path)
     # Two histories and a lag: once for the fit and the transform together, once by `describe`, which adds rows.
     assert len(done) == 6
+    assert all(place.is_relative_to(desk.path) for place in done)
     monkeypatch.setattr(spill, "SMALL_ROWS", 10**6)
     assert contents(desk.prepare().path) == one
     assert len(done) == 6
@@ -280,30 +281,33 @@ def test_nothing_is_left_behind(error: BaseException | None, monkeypatch: pytest
         engine.write(fitted, frame, tmp_path / "out", keep=[ROW, SPLIT])
     else:
         monkeypatch.setattr(spill.Work, "result", broken(error))
-        with pytest.raises((KeyboardInterrupt, UserError, OSError)):
+        with pytest.raises((KeyboardInterrupt, UserError, OSError)) as caught:
             engine.write(fitted, frame, tmp_path / "out", keep=[ROW, SPLIT])
+        assert "disk is full" not in str(caught.value)
     assert list(engine.workplace.iterdir()) == []
-    assert engine.spill is None
+    assert (engine.spill, engine._rows) == (None, None)
 
 
 def test_an_interrupt_between_two_slices_leaves_nothing_behind(
     scan: pl.LazyFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, engine, seen = Workflow(*nodes()).fit(scan), CpuEngine(), []
-    engine.workplace = tmp_path / "work"
-    engine.workplace.mkdir()
+    fitted, engine, work = Workflow(*nodes()).fit(scan), CpuEngine(), tmp_path / "work"
+    work.mkdir()
+    engine.workplace = work
     sliced(450, monkeypatch)
+    seen: list[list[Path]] = []
 
     def interrupted() -> None:
-        seen.append([*engine.workplace.iterdir()])
+        seen.append([path for path in work.rglob("*") if path.is_file()])
         if len(seen) == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(cpu, "give_back", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.write(fitted, scan, tmp_path / "out", keep=[ROW, SPLIT])
-    assert len(seen[-1]) == 1
-    assert list(engine.workplace.iterdir()) == []
+    # Of the windows only results are left by then.
+    assert {path.name.split("-")[0] for path in seen[-1]} == {"whole"}
+    assert list(work.iterdir()) == []
     assert engine.spill is None
 
 
@@ -318,8 +322,18 @@ def test_a_full_disk_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None
     assert "TMPDIR" in str(caught.value.cure)
 
 
-@pytest.mark.parametrize(("key", "parts"), [(1, 6), ("a text", 14)])
-def test_parts_follow_from_the_budget(key: int | str, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("key", "parts"), [(1, [1, 6]), ("a text", [2, 14])])
+def test_parts_follow_from_the_budget(key: int | str, parts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     work = spill.Work(pl.LazyFrame({"row": [0], "key": [key], "x": [2]}), "row", ["key"], lambda rows: rows, copies=2)
     monkeypatch.setattr(spill, "BUDGET", 512 * 2**20)
-    assert [work.parts(rows) for rows in (0, 10, 10**6, 10**7, 10**12)] == [1, 1, 1, parts, spill.MOST_PARTS]
+    assert [work.parts(rows) for rows in (0, 10, 10**6, 10**7, 10**12)] == [1, 1, *parts, spill.MOST_PARTS]
+
+
+def test_how_often_each_row_is_sorted() -> None:
+    engine = CpuEngine()
+    with engine.spilling(frame_of([]).lazy()):
+        taught().transform(frame_of([]), engine=engine)
+        assert engine.spill is not None
+        copies = [work.copies for work, _ in engine.spill._waiting]
+    # Two histories, a rolling of two windows, two lags, two differences, a session, one more and a history of it.
+    assert copies == [2, 2, 4, 2, 2, 1, 1, 1, 1, 2]
