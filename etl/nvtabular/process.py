@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -62,6 +63,8 @@ class Process:
 
     def __init__(self, python: str, scratch: Path) -> None:
         self._python, self._log = python, scratch / "log"
+        # Polars' handler lets the system go on with a read that an interrupt broke off: with one of hours, here.
+        signal.siginterrupt(signal.SIGINT, True)
         try:
             with self._log.open("w") as log:
                 self._running = subprocess.Popen(

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, ParamSpec
+from typing import ParamSpec
 
 import typer
 
@@ -32,7 +32,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
+        _listen()
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt as error:
@@ -48,8 +48,19 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _listen() -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Polars puts a handler of its own before ours when it is imported; set after that, ours would replace it, and a
+    # query could no longer be interrupted.
+    if "polars" not in sys.modules:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # One interrupt is told twice where it ends a query: by Polars, and by the handler in the first line that cleans up
+    # after it, which would end the cleaning. For the same reason a second one, of the impatient, waits.
+    if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+        raise KeyboardInterrupt
 
 
 def _tell(error: Exception) -> int:

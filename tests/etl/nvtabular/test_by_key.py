@@ -83,6 +83,7 @@ NODES = [
     (["later"] >> JoinGroupby("x", ["mean"]))
     + (["x"] >> Normalize())
     + (["number"] >> JoinGroupby("w", ["sum", "max"])),
+    (["word"] >> JoinGroupby("x", ["mean"])) + (["word"] >> JoinGroupby("w", ["mean"])),
 ]
 
 
@@ -152,6 +153,7 @@ def test_several_parts_have_folds_of_their_own(tmp_path: Path, monkeypatch: pyte
     node = ["number"] >> TargetEncoding("y")
     with NvtabularEngine() as engine:
         _, (train, valid, _) = run(engine, node, tmp_path / "out")
+        assert list(engine._scratch.rglob("rows.parquet")) == [], "rows of a split go once it is transformed"
     parts = list(ROWS.filter(TRAINING).iter_slices(500))
     assert len(parts) == 4
     assert train["TE_number_y"].to_list() == pytest.approx(out_of_fold(parts), rel=1e-6)

@@ -129,6 +129,14 @@ def test_what_no_table_of_ours_can_hold(tmp_path: Path, keys: list[float], sums:
         taken(["n"] >> JoinGroupby("w", ["count", "sum"]), {"categories": files(tmp_path, n=table)})
 
 
+@pytest.mark.parametrize("value", [1e19, float("nan")])
+def test_a_target_whose_sum_is_too_large(tmp_path: Path, value: float) -> None:
+    table = {"k": ["a", "b"], "k_count": [3, 1], "k_w_sum": [value, 1.0]}
+    learned = {"stats": files(tmp_path, k=table), "means": {"w": value / 4}}
+    with pytest.raises(UserError, match=r"column w: a sum .* too large"):
+        taken(["k"] >> TargetEncoding("w", kfold=1), learned)
+
+
 def test_it_is_asked_for_what_the_state_needs_and_for_the_target_by_our_name(tmp_path: Path) -> None:
     def asked(node: Any) -> list[tuple[Any, ...]]:
         steps, _ = describe(Workflow(node).plan({**SCHEMA, "__target__": pl.Float32()}), tmp_path)
