@@ -95,7 +95,7 @@ class Recommender:
             return rows, scores, Stage("candidates", total, total, {}, perf_counter() - start)
         query_1D = self._retriever.run(person.columns_for(self._retriever.signature))
         if np.isnan(query_1D).any():
-            raise _missing(person, self._retriever.signature)
+            raise _missing(_nulls(person, self._retriever.signature) or ["this user"])
         found_scores, found_rows = self._index.search(query_1D, count + len(person.seen))
         there = found_rows[0] >= 0
         rows, scores = found_rows[0][there], found_scores[0][there]
@@ -120,8 +120,8 @@ class Recommender:
             scored = self._ranker.run({**person.columns_for(signature), **items})
             # A ranker that reads no item column gives one score for all of them.
             scores = np.broadcast_to(scored, rows.shape)
-            if np.isnan(scores).all():
-                raise _missing(person, signature)
+            if np.isnan(scores).all() and (nulls := _nulls(person, signature)):
+                raise _missing(nulls)
         # Equal scores: the item with the smaller id first.
         order = np.lexsort((rows, -scores))
         order = order[~np.isnan(scores[order])]
@@ -135,9 +135,12 @@ def _check_k(k: object) -> None:
         raise UserError(f"k must be a whole number between 1 and {MOST}, got {k!r}", where="k")
 
 
-def _missing(person: Person, signature: Signature) -> MissingValue:
+def _nulls(person: Person, signature: Signature) -> list[str]:
     columns = person.columns_for(signature)
-    names = [item.name for item in signature.inputs if item.name in columns and is_null(columns[item.name])]
+    return [item.name for item in signature.inputs if item.name in columns and is_null(columns[item.name])]
+
+
+def _missing(names: list[str]) -> MissingValue:
     return MissingValue(
         f"the model cannot tell anything without a value for {' or '.join(names)}",
         cure="give it among the features, or add fill_median or fill_missing to the workflow",

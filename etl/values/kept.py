@@ -39,22 +39,27 @@ def kept(table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def zeros(count: int) -> NDArray[np.int32]:
-    """An array of zeros, in a file when it is large.
+def filled(count: int, word: int) -> NDArray[np.uint64]:
+    """An array of one word again and again, in a file when it is large.
 
     Example:
-        >>> zeros(3).tolist()
-        [0, 0, 0]
+        >>> filled(3, 7).tolist()
+        [7, 7, 7]
     """
-    size = 4 * count
+    words = _room(8 * count).view(np.uint64)
+    words[:] = word
+    return words
+
+
+def _room(size: int) -> NDArray[np.uint8]:
     if size < LARGE:
-        return np.zeros(count, np.int32)
+        return np.empty(size, np.uint8)
     # Not every system has `posix_fallocate`.
     with suppress(AttributeError, OSError), tempfile.TemporaryFile(prefix=TEMPORARY) as file:
         # Without its blocks a file on a full disk would fail at the first touch, which nothing can catch.
         os.posix_fallocate(file.fileno(), 0, size)
-        return np.frombuffer(mmap.mmap(file.fileno(), size), np.int32)
-    return np.zeros(count, np.int32)
+        return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
+    return np.empty(size, np.uint8)
 
 
 def give_back() -> None:

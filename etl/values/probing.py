@@ -1,10 +1,14 @@
-"""Where keys lie among distinct values: a hash table of positions in NumPy, for plans that run on the CPU.
+"""Where keys lie among distinct values: hash tables in NumPy, for plans that run on the CPU.
 
-A slot holds the position of a value, plus 1; the values themselves stay where they are. Of several values that hash to
-one slot the first has it; the others go to a smaller table with another hash, and so on: a few tables in all, 7 bytes a
-value. Values come most frequent first, so most keys are found at the first look. Each step is one NumPy call over a
-block of keys that fits the processor's cache, and such calls let other threads run; that is why there are few steps:
-linear probing in one table took up to 120 of them for the last keys of a block, and half as much time again.
+A slot is one word: the position of a value, and of its hash the bits that the number of the slot doesn't tell. Integers
+are hashed without loss, so equal words mean equal keys, and a look takes one access of memory (the quotients of Cleary
+1984, doi 10.1109/TC.1984.1676499). Of several values that hash to one slot the first has it; the others go to a smaller
+table with another hash, and so on: a few tables in all, about 20 bytes a value. Values come most frequent first, so
+most keys are found at the first look.
+
+Each step is one NumPy call over a block of keys, and such calls let other threads run, but each takes Python's lock
+when it begins and ends: that is why there are few, and why arrays between them are used again and again. Linear probing
+in one table took up to 120 steps for the last keys of a block, and half as much time again.
 
 Polars' own ways build a hash table for each batch of rows (`replace_strict`) or keep hash, key and row of both sides
 (join): ten million keys among three million values took 3.2 s of processor time joined, and 0.35 s here.
@@ -13,8 +17,8 @@ Polars' own ways build a hash table for each batch of rows (`replace_strict`) or
 from __future__ import annotations
 
 import abc
-import math
 import threading
+from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias
 
@@ -22,25 +26,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from etl.onnx import INT_NULL
-from etl.values.kept import zeros
+from etl.values.kept import filled
 
-Hashes: TypeAlias = NDArray[np.uint64]
+Words: TypeAlias = NDArray[np.uint64]
 Places: TypeAlias = NDArray[np.int64]
-Slots: TypeAlias = NDArray[np.int32]
+Ids: TypeAlias = NDArray[np.int32]
 Mask: TypeAlias = NDArray[np.bool_]
 
 BLOCK = 65_536
-"""Keys looked up at once."""
+"""Keys looked up at once; up to half as many more where that saves a short last block."""
 BUILD = 65_536
-"""Values put into the table at once."""
-ROOM = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
-"""Slots for each value of the first table, the second, and so on: room in later ones costs little and ends a search."""
+"""Values put into a table at once."""
+ROOM = (1, 1, 4, 16, 64)
+"""Slots for each value of the first table, the second, and so on, rounded up to a power of two: room in later ones
+costs little and ends a search. Beside one slot for each value in all of them it saved 7 % of a transform."""
 MOST = 16
-"""Tables at most. Values that are left have equal hashes, and are compared with one by one."""
+"""Tables at most. Values that are left, and those of equal hashes, are compared with one by one."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 / golden ratio; multiplying by it spreads neighbours."""
-_HALF = np.uint64(32)
+"""2^64 / golden ratio; multiplying by it spreads neighbours, and loses nothing."""
+_HALF, _WORD = np.uint64(32), 64
 
 
 class Positions:
@@ -48,7 +52,7 @@ class Positions:
 
     With `first`, `unknown` and `null` it gives ids: `first` + position, `null` for null, `unknown` for the others.
 
-    The table is built when it is first needed, once, whichever thread comes first.
+    The tables are built when they are first needed, once, whichever thread comes first.
 
     Args:
         values: Int64 or String, distinct, none of them null; most frequent first is fastest.
@@ -72,19 +76,17 @@ class Positions:
     def __call__(self, keys: pl.Series) -> pl.Series:
         """Look up keys of the type of the values."""
         table = self._ready()
-        found = np.empty(len(keys), np.int32)
-        for start in range(0, len(keys), BLOCK):
-            part, place = keys.slice(start, BLOCK), found[start : start + BLOCK]
-            nulls = part.is_null().to_numpy() if part.null_count() else None
-            if table.levels[0].size:
-                slots = table.find(part if nulls is None else part.fill_null(table.null))
-                np.add(slots, self._first - np.int32(1), out=place)
-                place[slots == 0] = self._unknown
-            else:
-                place[:] = self._unknown
-            if nulls is not None:
-                place[nulls] = self._null
-        return pl.Series(keys.name, found)
+        ids = np.empty(len(keys), np.int32)
+        step = _even(len(keys))
+        for start in range(0, len(keys), step):
+            place = ids[start : start + step]
+            missing = table.find(keys.slice(start, step), place)
+            if self._first:
+                place += self._first
+            place[missing] = self._unknown
+        if keys.null_count():
+            ids[_nulls(keys)] = self._null
+        return pl.Series(keys.name, ids)
 
     def _ready(self) -> _Table:
         with self._lock:
@@ -94,106 +96,189 @@ class Positions:
             return self._table
 
 
-class _Table(abc.ABC):
-    """The slots; what a key is, and how it is compared, differs by type.
+@dataclass(frozen=True)
+class _Level:
+    """One table of 2^bits slots; each holds the hash without its first bits, and a number in their place.
+
+    The number of an empty slot is the largest, which no value has, since there are fewer values than slots.
 
     Attributes:
-        null: A key to look up in place of null; what is found is thrown away.
+        slots: The words.
+        count: Number of values that were to be put into it.
+        bits: How many bits of a hash name a slot.
+        positions: Of these values; None: their numbers.
     """
 
-    null: int | str
+    slots: Words
+    count: np.uint64
+    bits: np.uint64
+    positions: Ids | None
 
-    def __init__(self, values: pl.Series) -> None:
-        self.levels: list[Slots] = []
-        left = self._put(values, None)
-        while left.size and len(self.levels) < MOST:
-            left = self._put(values, left)
-        self.rest = left
+    @classmethod
+    def of(cls, count: int, positions: Ids | None, depth: int) -> _Level:
+        """An empty one, for so many values, behind so many others."""
+        bits = max(1, (count * ROOM[min(depth, len(ROOM) - 1)]).bit_length())
+        return cls(filled(1 << bits, (1 << bits) - 1), np.uint64(count), np.uint64(bits), positions)
 
-    @abc.abstractmethod
-    def hashes(self, keys: pl.Series) -> Hashes:
-        """64 bits of each key."""
+    @property
+    def shift(self) -> np.uint64:
+        return np.uint64(_WORD - int(self.bits))
 
-    @abc.abstractmethod
-    def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
-        """Whether the values in slots, none of them empty or only by a key that is unknown, are not these keys."""
+    @property
+    def empty(self) -> np.uint64:
+        return np.uint64(self.slots.size - 1)
 
-    def find(self, keys: pl.Series) -> Slots:
-        """What lies in the slots of keys, none of them null: position + 1; 0 for the unknown."""
-        hashes = self.hashes(keys)
-        found = self.levels[0].take(_home(hashes, self.levels[0]))
-        rows = np.flatnonzero(self.differ(found, keys, None) & (found > 0))
-        hashes = hashes[rows]
-        for slots in self.levels[1:]:
-            if not rows.size:
-                return found
-            hashes = _mixed(hashes)
-            held = slots.take(_home(hashes, slots))
-            found[rows] = held
-            on = np.flatnonzero(self.differ(held, keys, rows) & (held > 0))
-            rows, hashes = rows[on], hashes[on]
-        found[rows] = 0
-        for one in self.rest:
-            found[rows[~self.differ(np.full(len(rows), one), keys, rows)]] = one
+    def put(self, hashes: Words, start: int) -> tuple[Places, Places]:
+        """Put values in, numbered from `start`.
+
+        Returns:
+            Those that found their slot taken: by a value of another hash, and by one of the same.
+        """
+        words = hashes << self.bits | np.arange(start, start + len(hashes), dtype=np.uint64)
+        place = (hashes >> self.shift).view(np.int64)
+        free = np.flatnonzero(self.slots.take(place) == self.empty)[::-1]
+        # Of equal indices the last assignment stays.
+        self.slots[place[free]] = words[free]
+        words ^= self.slots.take(place)
+        return np.flatnonzero(words > self.empty), np.flatnonzero((words > 0) & (words <= self.empty))
+
+    def look(self, hashes: Words) -> Words:
+        """The number of the value that has this hash; where none has, `count` or more."""
+        found = self.slots.take((hashes >> self.shift).view(np.int64))
+        found ^= hashes << self.bits
         return found
 
-    def _put(self, values: pl.Series, own: Slots | None) -> Slots:
-        """Make one more table, of some values (position + 1) or of all; those that find their slot taken are left."""
-        count, level = len(values) if own is None else len(own), len(self.levels)
-        slots = zeros(math.ceil(ROOM[min(level, len(ROOM) - 1)] * count))
+
+class _Room(threading.local):
+    """Arrays of a thread, for what lies between the steps."""
+
+    def __init__(self) -> None:
+        most = BLOCK * 3 // 2
+        self.words = [np.empty(most, np.uint64) for _ in range(3)]
+        self.mask = np.empty(most, np.bool_)
+
+
+_ROOM = _Room()
+
+
+class _Table(abc.ABC):
+    """All levels; what a key is, and how it is compared, differs by type."""
+
+    def __init__(self, values: pl.Series) -> None:
+        self.values = values
+        self.levels: list[_Level] = []
+        self.rest: list[int] = []
+        left = self._put(None)
+        while left.size and len(self.levels) < MOST:
+            left = self._put(left)
+        self.rest += left.tolist()
+
+    @abc.abstractmethod
+    def codes(self, keys: pl.Series) -> Words:
+        """64 bits of each key; any bits for null."""
+
+    def told_apart(self, keys: pl.Series, place: Ids, missing: Places) -> Places:
+        """Which keys aren't the values that have their hashes, beside the `missing`, whose hashes no value has."""
+        return missing
+
+    def find(self, keys: pl.Series, place: Ids) -> Places:
+        """Look up a block of keys.
+
+        Args:
+            keys: At most one and a half times BLOCK.
+            place: Their positions are written here.
+
+        Returns:
+            The keys that aren't among the values; what was written for them, and for null, means nothing.
+        """
+        missing = self.told_apart(keys, place, self._find(self.codes(keys), place))
+        for one in self.rest:
+            same = (keys.gather(missing) == self.values[one]).fill_null(False).to_numpy()
+            place[missing[same]] = one
+            missing = missing[~same]
+        return missing
+
+    def _find(self, codes: Words, place: Ids) -> Places:
+        level, size = self.levels[0], len(codes)
+        (hashes, slot, found), far = (words[:size] for words in _ROOM.words), _ROOM.mask[:size]
+        np.multiply(codes, _ODD, out=hashes)
+        np.right_shift(hashes, level.shift, out=slot)
+        # It can't be out of bounds; NumPy would copy `found` to keep it whole if it were.
+        level.slots.take(slot.view(np.int64), out=found, mode="clip")
+        np.left_shift(hashes, level.bits, out=hashes)
+        np.bitwise_xor(found, hashes, out=found)
+        np.greater_equal(found, level.count, out=far)
+        np.copyto(place, found, casting="unsafe")
+        rows = far.nonzero()[0]
+        taken = (found.take(rows) & level.empty) != level.empty
+        elsewhere = self._elsewhere(codes, rows[taken], place)
+        return np.concatenate([rows[~taken], elsewhere])
+
+    def _elsewhere(self, codes: Words, rows: Places, place: Ids) -> Places:
+        """Look in the later levels for some keys; those that aren't there."""
+        hashes = codes.take(rows) * _ODD
+        for level in self.levels[1:]:
+            if not rows.size:
+                break
+            hashes = _mixed(hashes)
+            found = level.look(hashes)
+            far = found >= level.count
+            here = ~far
+            assert level.positions is not None
+            place[rows[here]] = level.positions.take(found[here].view(np.int64))
+            rows, hashes = rows[far], hashes[far]
+        return rows
+
+    def _put(self, own: Ids | None) -> Ids:
+        """Make one more level, of some values (positions) or of all; gives the positions of those that are left."""
+        count, depth = len(self.values) if own is None else len(own), len(self.levels)
+        level = _Level.of(count, own, depth)
         left = [np.empty(0, np.int32)]
         for start in range(0, count, BUILD):
             stop = min(start + BUILD, count)
-            mine = np.arange(start + 1, stop + 1, dtype=np.int32) if own is None else own[start:stop]
-            keys = values.slice(start, stop - start) if own is None else values.gather(mine - 1)
-            place = _home(reduce(lambda hashes, _: _mixed(hashes), range(level), self.hashes(keys)), slots)
-            free = np.flatnonzero(slots.take(place) == 0)[::-1]
-            # Of equal indices the last assignment stays.
-            slots[place[free]] = mine[free]
-            left.append(mine[slots.take(place) != mine])
-        self.levels.append(slots)
+            mine = np.arange(start, stop, dtype=np.int32) if own is None else own[start:stop]
+            codes = self.codes(self.values.slice(start, stop - start) if own is None else self.values.gather(mine))
+            hashes = reduce(lambda hashes, _: _mixed(hashes), range(depth), codes * _ODD)
+            others, same = level.put(hashes, start)
+            left.append(mine[others])
+            # Whoever looks for one of these finds the other: no later level would be asked.
+            self.rest += mine[same].tolist()
+        self.levels.append(level)
         return np.concatenate(left)
 
 
-def _mixed(hashes: Hashes) -> Hashes:
+def _mixed(hashes: Words) -> Words:
     """Another hash of the same 64 bits, none of them lost."""
     return (hashes ^ (hashes >> _HALF)) * _ODD
 
 
-def _home(hashes: Hashes, slots: Slots) -> Places:
-    """The slot that a hash names: its upper half as a fraction of the table (Lemire 2019, arXiv 1805.10941)."""
-    return ((hashes >> _HALF) * np.uint64(slots.size) >> _HALF).view(np.int64)
+def _even(count: int) -> int:
+    """Into blocks of how many keys to cut so many, so that none is short."""
+    return -(-count // max(1, round(count / BLOCK))) or 1
 
 
 class _Whole(_Table):
-    null = INT_NULL
-
-    def __init__(self, values: pl.Series) -> None:
-        self.values = values.to_numpy()
-        super().__init__(values)
-
-    def hashes(self, keys: pl.Series) -> Hashes:
-        return _mixed(keys.to_numpy().view(np.uint64))
-
-    def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
-        own = keys.to_numpy()
-        held = self.values.take(slots - 1, mode="clip")
-        wrong: Mask = held != (own if chosen is None else own[chosen])
-        return wrong
+    def codes(self, keys: pl.Series) -> Words:
+        if not keys.null_count():
+            return keys.to_numpy().view(np.uint64)
+        # As they lie in memory: filling the nulls would copy all.
+        held = keys.rechunk().to_arrow()
+        return np.frombuffer(held.buffers()[1], np.uint64)[held.offset : held.offset + len(held)]
 
 
 class _Texts(_Table):
-    null = ""
-
-    def __init__(self, values: pl.Series) -> None:
-        self.values = values
-        super().__init__(values)
-
-    def hashes(self, keys: pl.Series) -> Hashes:
+    def codes(self, keys: pl.Series) -> Words:
         # Used within this process only: another one may hash otherwise.
         return keys.hash().to_numpy()
 
-    def differ(self, slots: Slots, keys: pl.Series, chosen: Places | None) -> Mask:
-        held = self.values.gather(np.maximum(slots, 1) - 1)
-        wrong: Mask = (held != (keys if chosen is None else keys.gather(chosen))).to_numpy()
-        return wrong
+    def told_apart(self, keys: pl.Series, place: Ids, missing: Places) -> Places:
+        if self.values.is_empty():
+            return missing
+        place[missing] = 0
+        return np.flatnonzero((self.values.gather(place) != keys).fill_null(False).to_numpy())
+
+
+def _nulls(keys: pl.Series) -> Mask:
+    held = keys.rechunk().is_null().to_arrow()
+    bits = np.frombuffer(held.buffers()[1], np.uint8)
+    return np.unpackbits(bits, bitorder="little", count=held.offset + len(held))[held.offset :].view(np.bool_)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from etl.onnx import INT_NULL
 from etl.values.lookup import add_ids, found
-from etl.values.probing import Positions, _home, _Texts, _Whole
+from etl.values.probing import BLOCK, Positions, _even, _Texts, _Whole
 
 WHOLE = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9) | st.integers(0, 99).map(lambda n: n << 56)
 TEXT = st.text(max_size=3)
@@ -52,22 +52,75 @@ def test_many_values_in_pieces(dtype):
 def test_the_most_frequent_value_lies_where_it_is_looked_for_first():
     values = pl.Series(np.random.default_rng(1).integers(0, 2**62, 3000))
     table = _Whole(values)
-    slots, first = np.unique(_home(table.hashes(values), table.levels[0]), return_index=True)
-    assert len(slots) < len(values)
-    assert (table.levels[0][slots] == first + 1).all()
+    level = table.levels[0]
+    # The slot of a hash is named by its first bits.
+    homes = (table.codes(values) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - 12)
+    slots, first = np.unique(homes, return_index=True)
+    assert len(level.slots) == 4096
+    assert 1500 < len(slots) < 3000
+    assert (level.slots[slots] % 4096 == first).all()
     # A few tables hold all values; each of them lies in one.
     assert len(table.levels) < 8
-    assert not table.rest.size
-    held = np.concatenate(table.levels)
-    assert sorted(held[held > 0]) == list(range(1, 3001))
+    assert not table.rest
+    held = []
+    for level in table.levels:
+        numbers = level.slots[level.slots != level.empty] & level.empty
+        held.append(numbers if level.positions is None else level.positions[numbers])
+    assert sorted(np.concatenate(held)) == list(range(3000))
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_every_bit_of_a_key_counts(count):
+    """Keys that share their slot, and all but one of the bits beside its number."""
+    values = pl.Series([n << 40 for n in range(count)])
+    keys = [value ^ (1 << bit) for value in values for bit in range(63)] + [value - 2**63 for value in values]
+    found = Positions(values)(pl.Series(keys, dtype=pl.Int64))
+    assert found.to_list() == expected(values.to_list(), keys)
+
+
+def test_values_that_share_the_first_slot_are_spread_by_the_next_hash():
+    undo = pow(0x9E3779B97F4A7C15, -1, 2**64)
+    values = pl.Series([n * undo % 2**64 for n in range(5000)], dtype=pl.UInt64).cast(pl.Int64, wrap_numerical=True)
+    table = _Whole(values)
+    assert len(table.levels) < 9
+    assert Positions(values)(values).to_list() == list(range(5000))
 
 
 @pytest.mark.parametrize("values", [list(range(30)), [f"v{n}" for n in range(30)]])
-def test_values_of_one_hash_are_told_apart(values):
-    others = [99, -3] if isinstance(values[0], int) else ["x", ""]
-    kind = _Whole if isinstance(values[0], int) else _Texts
-    with patch.object(kind, "hashes", lambda self, keys: np.full(len(keys), 77, np.uint64)):
-        assert Positions(pl.Series(values))(pl.Series([*others, *values])).to_list() == [-1, -1, *range(30)]
+def test_values_for_which_no_table_had_a_slot(values):
+    others = [99, -3, None] if isinstance(values[0], int) else ["x", "", None]
+    with patch("etl.values.probing.MOST", 1):
+        table = (_Whole if isinstance(values[0], int) else _Texts)(pl.Series(values))
+        assert table.rest
+        assert Positions(pl.Series(values))(pl.Series([*others, *values])).to_list() == [-1, -1, -1, *range(30)]
+
+
+def test_texts_of_one_hash_are_told_apart():
+    values = [f"v{n}" for n in range(30)]
+    with patch.object(_Texts, "codes", lambda self, keys: np.full(len(keys), 77, np.uint64)):
+        found = Positions(pl.Series(values))(pl.Series(["x", None, "", *values]))
+        assert found.to_list() == [-1, -1, -1, *range(30)]
+        assert Positions(pl.Series([], dtype=pl.String))(pl.Series(["x"])).to_list() == [-1]
+
+
+@pytest.mark.parametrize("count", [0, 1, BLOCK, BLOCK + 1, 100_000, BLOCK * 3 // 2, BLOCK * 3 // 2 + 1, 10**7 + 1])
+def test_blocks_are_even_and_fit_the_room(count):
+    step = _even(count)
+    assert 1 <= step <= BLOCK * 3 // 2
+    blocks = -(-count // step)
+    assert blocks * step - count < max(1, blocks)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.String])
+def test_keys_out_of_the_middle_of_a_column_and_in_chunks(dtype):
+    values = pl.Series(range(100)).cast(dtype)
+    keys = pl.Series([None if n % 7 == 3 else n for n in range(200)]).cast(dtype)
+    whole = Positions(values)(keys)
+    for start in (1, 7, 8, 13):
+        assert Positions(values)(keys.slice(start, 50)).equals(whole.slice(start, 50))
+    chunks = pl.concat([keys.slice(3, 20), keys.slice(50, 9)], rechunk=False)
+    assert chunks.n_chunks() == 2
+    assert Positions(values)(chunks).to_list() == [*whole.slice(3, 20), *whole.slice(50, 9)]
 
 
 def test_the_value_that_stands_for_null_can_be_a_value():

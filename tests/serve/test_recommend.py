@@ -192,3 +192,25 @@ def test_a_user_whom_the_models_cannot_read_is_told_what_is_missing(tmp_path: Pa
     with pytest.raises(MissingValue, match=r"without a value for (hour or )?age.*fill_median"):
         recommender.recommend(999, {"gender": "F"})
     assert len(recommender.recommend(999, {"gender": "F", "age": 3}, k=2).items) == 2
+
+
+def test_items_that_all_lack_a_value_are_dropped_and_counted(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommender, "_ranker", replace_scores(recommender._ranker))
+    found = recommender.recommend(104, {"hour": 5}, k=5)
+    assert found.items == ()
+    assert found.stages[2].kept == 0
+    assert found.stages[2].dropped["without a score"] > 0
+
+
+def replace_scores(ranker: Any) -> Any:
+    """The ranker, but no item has a score."""
+
+    class Blind:
+        signature = ranker.signature
+
+        def run(self, columns: dict[str, Any]) -> Any:
+            return ranker.run(columns) * np.nan
+
+    return Blind()
