@@ -32,14 +32,15 @@ def children(process: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes of a process are read from /proc")
 @pytest.mark.parametrize(
-    ("whom", "number", "code", "told"),
+    ("whom", "number", "waits", "code", "told"),
     [
-        ("all", signal.SIGINT, 130, "interrupted in stage etl"),
-        ("the command", signal.SIGTERM, 130, "interrupted in stage etl"),
-        ("NVTabular", signal.SIGKILL, 2, "the process of NVTabular ended in its fit with code -9"),
+        ("all", signal.SIGINT, 0, 130, "interrupted in stage etl"),
+        ("all", signal.SIGINT, 0.2, 130, "interrupted in stage etl"),
+        ("the command", signal.SIGTERM, 0.2, 130, "interrupted in stage etl"),
+        ("NVTabular", signal.SIGKILL, 0, 2, "the process of NVTabular ended in its fit with code -9"),
     ],
 )
-def test_hurt_in_the_fit(whom: str, number: signal.Signals, code: int, told: str, tmp_path: Path) -> None:
+def test_hurt_in_the_fit(whom: str, number: signal.Signals, waits: float, code: int, told: str, tmp_path: Path) -> None:
     scratch, runs = tmp_path / "scratch", tmp_path / "runs"
     scratch.mkdir()
     words = [sys.executable, "-m", "pipeline.cli", "etl", "configs/smoke.yaml", "--engine", "nvtabular"]
@@ -52,15 +53,21 @@ def test_hurt_in_the_fit(whom: str, number: signal.Signals, code: int, told: str
         # Ctrl-C reaches every process of the terminal, the worker among them.
         start_new_session=True,
     ) as started:
-        until(lambda: list(scratch.glob(f"{PREFIX}*/*/fit.parquet")) or started.poll() is not None)
-        (worker,) = children(started.pid)
-        # Stopped, it can't be done before it is hurt.
-        os.kill(worker, signal.SIGSTOP)
-        if whom == "all":
-            os.killpg(started.pid, number)
-        else:
-            os.kill(worker if whom == "NVTabular" else started.pid, number)
-        _, said = started.communicate(timeout=60)
+        try:
+            until(lambda: list(scratch.glob(f"{PREFIX}*/*/fit.parquet")) or started.poll() is not None)
+            # Asked by now, and waited for.
+            time.sleep(waits)
+            (worker,) = children(started.pid)
+            # Stopped, it can't be done before it is hurt.
+            os.kill(worker, signal.SIGSTOP)
+            if whom == "all":
+                os.killpg(started.pid, number)
+            else:
+                os.kill(worker if whom == "NVTabular" else started.pid, number)
+            _, said = started.communicate(timeout=60)
+        finally:
+            if started.poll() is None:
+                os.killpg(started.pid, signal.SIGKILL)
     lines = [line for line in said.splitlines() if " INFO " not in line]
     assert started.returncode == code, said
     assert len(lines) == 1
