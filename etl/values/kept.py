@@ -8,6 +8,7 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.files import TEMPORARY
 
+_Kind = TypeVar("_Kind", bound=np.generic)
 LARGE = 1 << 20
 """Bytes of a table from here on; smaller ones stay where they are."""
 
@@ -39,16 +41,30 @@ def kept(table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def filled(count: int, word: int) -> NDArray[np.uint64]:
+def filled(count: int, word: int, dtype: type[_Kind]) -> NDArray[_Kind]:
     """An array of one word again and again, in a file when it is large.
 
     Example:
-        >>> filled(3, 7).tolist()
+        >>> filled(3, 7, np.uint64).tolist()
         [7, 7, 7]
     """
-    words = _room(8 * count).view(np.uint64)
+    words = _room(np.dtype(dtype).itemsize * count).view(dtype)
     words[:] = word
     return words
+
+
+def moved(values: NDArray[_Kind]) -> NDArray[_Kind]:
+    """The same array, in a file when it is large.
+
+    Example:
+        >>> moved(np.array([3, 4])).tolist()
+        [3, 4]
+    """
+    if values.nbytes < LARGE:
+        return values
+    place = _room(values.nbytes).view(values.dtype)
+    place[:] = values
+    return place
 
 
 def _room(size: int) -> NDArray[np.uint8]:

@@ -42,12 +42,12 @@ def test_small_tables_and_tables_without_room_stay_in_memory(large, tmp_path, mo
     assert kept.kept(large.head(1)).equals(large.head(1))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     assert kept.kept(large) is large
-    assert kept.filled(1000, 7).tolist() == [7] * 1000
+    assert kept.filled(1000, 7, np.uint64).tolist() == [7] * 1000
     assert not maps(tmp_path)
 
 
 def test_words_can_be_written_and_leave_nothing_behind(large, tmp_path):
-    slots = kept.filled(1000, 7)
+    slots = kept.filled(1000, 7, np.uint64)
     assert maps(tmp_path)
     assert slots.tolist() == [7] * 1000
     slots[:] = np.arange(1000)
@@ -60,7 +60,7 @@ def test_a_full_disk_costs_memory_alone(large, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(kept.os, "posix_fallocate", full)
-    slots = kept.filled(1000, 7)
+    slots = kept.filled(1000, 7, np.uint64)
     assert not maps(tmp_path)
     assert slots.tolist() == [7] * 1000
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from etl.onnx import INT_NULL
 from etl.values.lookup import add_ids, found
-from etl.values.probing import BLOCK, Positions, _even, _Texts, _Whole
+from etl.values.probing import BLOCK, MANY, Positions, _even, _Many, _Texts, _Whole
 
 WHOLE = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9) | st.integers(0, 99).map(lambda n: n << 56)
 TEXT = st.text(max_size=3)
@@ -27,8 +27,10 @@ def expected(values: list[int] | list[str], keys: list[int | None] | list[str | 
 @given(st.lists(WHOLE, unique=True), st.lists(st.none() | WHOLE))
 def test_integers(values, others):
     keys = [*others, *values, *others, *values[::-1]]
-    found = Positions(pl.Series(values, dtype=pl.Int64))(pl.Series(keys, dtype=pl.Int64))
-    assert found.to_list() == expected(values, keys)
+    for many in (1, 10**9):
+        with patch("etl.values.probing.MANY", many):
+            found = Positions(pl.Series(values, dtype=pl.Int64))(pl.Series(keys, dtype=pl.Int64))
+        assert found.to_list() == expected(values, keys)
 
 
 @given(st.lists(TEXT, unique=True), st.lists(st.none() | TEXT))
@@ -38,12 +40,12 @@ def test_texts(values, others):
     assert found.to_list() == expected(values, keys)
 
 
-@pytest.mark.parametrize("dtype", [pl.Int64, pl.String])
-def test_many_values_in_pieces(dtype):
+@pytest.mark.parametrize(("dtype", "many"), [(pl.Int64, MANY), (pl.Int64, 0), (pl.String, MANY)])
+def test_many_values_in_pieces(dtype, many):
     """More values and keys than are worked on at once, and keys that collide."""
     whole = (pl.int_range(0, 3000, eager=True) * 1024).shuffle(seed=1)
     values, others = whole.cast(dtype), (whole + 1).cast(dtype)
-    with patch("etl.values.probing.BUILD", 77), patch("etl.values.probing.BLOCK", 100):
+    with patch.multiple("etl.values.probing", BUILD=77, BLOCK=100, MANY=many):
         found = Positions(values, first=5, unknown=2)(pl.concat([values, others, values]))
     own = list(range(5, 3005))
     assert found.to_list() == [*own, *[2] * 3000, *own]
@@ -86,13 +88,22 @@ def test_values_that_share_the_first_slot_are_spread_by_the_next_hash():
     assert Positions(values)(values).to_list() == list(range(5000))
 
 
-@pytest.mark.parametrize("values", [list(range(30)), [f"v{n}" for n in range(30)]])
-def test_values_for_which_no_table_had_a_slot(values):
-    others = [99, -3, None] if isinstance(values[0], int) else ["x", "", None]
-    with patch("etl.values.probing.MOST", 1):
-        table = (_Whole if isinstance(values[0], int) else _Texts)(pl.Series(values))
-        assert table.rest
+@pytest.mark.parametrize("kind", [_Whole, _Many, _Texts])
+def test_values_for_which_no_table_had_a_slot(kind):
+    values = [f"v{n}" for n in range(30)] if kind is _Texts else list(range(30))
+    others = ["x", "", None] if kind is _Texts else [99, -3, None]
+    with patch.multiple("etl.values.probing", MOST=1, MANY=0 if kind is _Many else MANY):
+        assert kind(pl.Series(values)).rest
         assert Positions(pl.Series(values))(pl.Series([*others, *values])).to_list() == [-1, -1, -1, *range(30)]
+
+
+def test_very_many_integers_take_half_the_memory():
+    values = pl.Series(np.random.default_rng(1).integers(0, 2**62, 5000))
+    whole, many = (sum(level.slots.nbytes for level in kind(values).levels) for kind in (_Whole, _Many))
+    assert many == whole / 2
+    with patch("etl.values.probing.MANY", 5000):
+        assert isinstance(Positions(values)._ready(), _Many)
+        assert not isinstance(Positions(values.head(4999))._ready(), _Many)
 
 
 def test_texts_of_one_hash_are_told_apart():
