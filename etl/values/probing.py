@@ -250,7 +250,7 @@ class _Table(abc.ABC):
             found = level.look(hashes)
             here = np.flatnonzero(found < level.count)
             assert level.positions is not None
-            position = level.positions.take(found[here])
+            position = level.positions.take(found[here].astype(np.int64))
             if not level.whole:
                 same = self.same(codes.take(rows[here]), position)
                 here, position = here[same], position[same]
