@@ -9,7 +9,8 @@ from pydantic import model_validator
 from core.spec import fault_at
 from pipeline.etl_spec import EtlRunSpec
 from serve.spec import ExportSpec
-from train.spec import EvaluateSpec, TrainSpec
+from train.evaluation.spec import EvaluateSpec
+from train.spec import TrainSpec
 
 
 class RunSpec(EtlRunSpec):

@@ -109,9 +109,7 @@ def _write_models(parts: Parts, out: Path) -> dict[str, Signature]:
 
 
 def _width(retriever: TrainedRetriever) -> int:
-    features = retriever.user_features
-    one = Batch(torch.zeros(1, len(features.categorical), dtype=torch.int64), torch.zeros(1, len(features.continuous)))
-    return int(retriever.user_vectors(one).shape[1])
+    return int(retriever.user_vectors(Batch.zeros(retriever.user_features, 1)).shape[1])
 
 
 def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any] | None:
@@ -157,7 +155,7 @@ def _tell_given(parts: Parts, signatures: Mapping[str, Signature]) -> None:
 def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tuple[Array, Array]:
     """Vectors of all items, and of some users spread over all: recall is measured on real queries."""
     users = entity_batch(dataset, "user", retriever.user_features)
-    some = users.map(lambda values: values[:: max(1, len(users) // queries)][:queries])
+    some = users.pick(torch.arange(0, len(users), max(1, len(users) // queries))[:queries])
     items = entity_batch(dataset, "item", retriever.item_features)
     vectors_ND = retriever.item_vectors(items).numpy()
     lost = int(np.isnan(vectors_ND).any(axis=1).sum())

@@ -12,6 +12,7 @@ import torch
 from serve.bundle import SCORE, VECTOR
 from serve.signature import Array
 from train.batch import Batch, Features
+from train.read import jagged
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +41,8 @@ def batch_of(frame: pl.DataFrame, features: Features) -> Batch:
     """
     ids = frame.select(features.categorical).to_numpy().astype(np.int64).reshape(len(frame), -1)
     dense = frame.select(features.continuous).to_numpy().astype(np.float32).reshape(len(frame), -1)
-    return Batch(torch.from_numpy(ids), torch.from_numpy(dense))
+    lists = {one.name: jagged(frame[one.name].to_arrow(), one, "golden rows") for one in features.lists}
+    return Batch(torch.from_numpy(ids), torch.from_numpy(dense), lists=lists)
 
 
 def run_module(module: nn.Module, frame: pl.DataFrame, features: Features, *, sigmoid: bool = False) -> Array:
@@ -77,5 +79,4 @@ def vector_column(vectors_ND: Array) -> pl.Series:
 
 
 def _transformed(raw: pl.DataFrame, transform: FrameTransform, features: Features) -> pl.DataFrame:
-    columns = (*features.categorical, *features.continuous)
-    return transform.transform(raw.lazy(), columns=columns).collect()
+    return transform.transform(raw.lazy(), columns=features.names).collect()

@@ -90,13 +90,15 @@ class OnnxGraph:
             self._known[key] = value
         return self._known[key]
 
-    def to_model(self, inputs: Sequence[Value], outputs: Mapping[str, Value], rank: int = 1) -> onnx.ModelProto:
+    def to_model(
+        self, inputs: Sequence[Value], outputs: Mapping[str, Value], ranks: Mapping[str, int] | None = None
+    ) -> onnx.ModelProto:
         """Make the model.
 
         Args:
             inputs: What `input` gave; each is a vector whose length is its own free dimension.
             outputs: Name in the model -> value. A value can be given several names.
-            rank: Number of dimensions of each output.
+            ranks: Output -> number of its dimensions; one where it isn't told.
         """
         finals = [self._named(name, value) for name, value in outputs.items()]
         graph = helper.make_graph(
@@ -104,7 +106,7 @@ class OnnxGraph:
             f"{self._prefix}graph",
             # One symbol an input: a shared one would let the runtime reuse buffers of the wrong length.
             [_info(value.name, value.dtype, [f"{value.name}_rows"]) for value in inputs],
-            [_info(name, value.dtype, [None] * rank) for name, value in outputs.items()],
+            [_info(name, value.dtype, [None] * (ranks or {}).get(name, 1)) for name, value in outputs.items()],
             self._constants,
         )
         imports = [helper.make_opsetid(domain, version) for domain, version in sorted(self._domains.items())]

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
+from etl.onnx import offsets_name, values_name
 from serve.graph import IR_VERSION, OPSET
 from train.batch import Batch, Features
+from train.jagged import Jagged
 
 if TYPE_CHECKING:
     import onnx_ir
 
 IDS, DENSE = "ids_BF", "dense_BD"
+LIST = "list"
 PREFIX = "network_"
 LARGE = 1 << 16
 """Tensors of at least this many bytes go to the data file."""
@@ -48,15 +51,28 @@ class DataFile:
 
 
 class _Flat(nn.Module):
-    """A module over a Batch as one over two tensors, which is what the exporter takes."""
+    """A module over a Batch as one over tensors, which is what the exporter takes."""
 
-    def __init__(self, module: nn.Module, *, sigmoid: bool) -> None:
+    def __init__(self, module: nn.Module, names: tuple[str, ...], *, sigmoid: bool) -> None:
         super().__init__()
-        self.module, self.sigmoid = module, sigmoid
+        self.module, self.names, self.sigmoid = module, names, sigmoid
 
-    def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
-        out: Tensor = self.module(Batch(ids_BF, dense_BD))
+    def forward(self, ids_BF: Tensor, dense_BD: Tensor, *parts: Tensor) -> Tensor:
+        lists = {name: Jagged(*parts[2 * place : 2 * place + 2]) for place, name in enumerate(self.names)}
+        out: Tensor = self.module(Batch(ids_BF, dense_BD, lists=lists))
         return torch.sigmoid(out) if self.sigmoid else out
+
+
+def input_names(features: Features) -> tuple[str, ...]:
+    """The inputs of a network, in order: ids, dense features, elements and offsets of each list.
+
+    Example:
+        >>> from train.batch import ListFeature
+        >>> input_names(Features((), (), (), (ListFeature("genres", 5),)))
+        ('ids_BF', 'dense_BD', 'list0__values', 'list0__offsets')
+    """
+    names = [f"{LIST}{place}" for place in range(len(features.lists))]
+    return (IDS, DENSE, *(one for name in names for one in (values_name(name), offsets_name(name))))
 
 
 def network_model(module: nn.Module, features: Features, data: DataFile, *, output: str, sigmoid: bool) -> ModelProto:
@@ -70,33 +86,45 @@ def network_model(module: nn.Module, features: Features, data: DataFile, *, outp
         sigmoid: Turn the logit into a probability.
 
     Returns:
-        A model with the inputs `ids_BF` (int64) and `dense_BD` (float32); every other name starts with
-        `network_`. It holds no path of this machine and no trace of the source.
+        A model with the inputs `input_names` (int64 but for `dense_BD`, which is float32); every other name starts
+        with `network_`. It holds no path of this machine and no trace of the source.
     """
     import onnx_ir
 
-    flat = _Flat(module, sigmoid=sigmoid).eval()
-    shape_F, shape_D = len(features.categorical), len(features.continuous)
-    # Two rows, since the tracer would take a single one for a constant of the model.
-    example = (torch.zeros(2, shape_F, dtype=torch.int64), torch.zeros(2, shape_D))
-    rows = torch.export.Dim("rows")
+    flat = _Flat(module, tuple(one.name for one in features.lists), sigmoid=sigmoid).eval()
+    inputs = list(input_names(features))
+    example, shapes = _example(features)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             flat,
             example,
             dynamo=True,
-            dynamic_shapes=({0: rows}, {0: rows}),
+            dynamic_shapes=shapes,
             opset_version=OPSET,
-            input_names=[IDS, DENSE],
+            input_names=inputs,
             output_names=[output],
             verbose=False,
         )
     assert program is not None
     model = program.model
     model.ir_version = IR_VERSION
-    _rename(model, {IDS, DENSE, output})
+    _rename(model, {*inputs, output})
     _move_large(model, data)
     return onnx_ir.to_proto(model)
+
+
+def _example(features: Features) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+    """Tensors that the exporter follows through the module, and which of their sizes are free."""
+    # Two rows, since the tracer would take a single one for a constant of the model.
+    rows = torch.export.Dim("rows")
+    ids_BF = torch.zeros(2, len(features.categorical), dtype=torch.int64)
+    parts, free = [], []
+    for place, _ in enumerate(features.lists):
+        parts += [torch.zeros(3 + place, dtype=torch.int64), torch.tensor([0, 1, 3 + place])]
+        free += [{0: torch.export.Dim(f"elements{place}")}, {0: rows + 1}]
+    example = (ids_BF, torch.zeros(2, len(features.continuous)), *parts)
+    # Without lists there is no third argument to be free.
+    return example, ({0: rows}, {0: rows}, tuple(free)) if parts else ({0: rows}, {0: rows})
 
 
 def _rename(model: onnx_ir.Model, kept: set[str]) -> None:

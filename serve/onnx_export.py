@@ -17,9 +17,10 @@ import onnx
 from core.errors import UserError
 from core.schema import Schema
 from etl.onnx import GraphBuilder, Ragged, Value
+from etl.values.ragged import from_lengths, lengths
 from serve.graph import PREFIX as ETL_PREFIX
 from serve.graph import OnnxGraph
-from serve.network import DENSE, IDS, PREFIX, DataFile, network_model
+from serve.network import DENSE, IDS, LIST, PREFIX, DataFile, input_names, network_model
 from serve.signature import Input, Signature
 from train.batch import Features
 
@@ -62,8 +63,7 @@ def export_model(
     Returns:
         Inputs and output, as `schema.json` keeps them.
     """
-    columns = (*features.categorical, *features.continuous)
-    needed = set(transform.inputs_of(columns))
+    needed = set(transform.inputs_of(features.names))
     inputs = tuple(Input.of(column) for column in transform.input_schema if column.name in needed)
     _check_names(inputs, output)
     data_file = file.with_name(f"{file.name}.data")
@@ -85,7 +85,7 @@ def _check_names(inputs: Sequence[Input], output: str) -> None:
         if (
             names.count(item.name) > 1
             or item.name in {IDS, DENSE, output}
-            or item.name.startswith((ETL_PREFIX, PREFIX, "front_"))
+            or item.name.startswith((ETL_PREFIX, PREFIX, "front_", LIST))
         ):
             raise UserError("a raw column cannot have this name in a served model", where=item.name, cure="rename it")
 
@@ -94,13 +94,24 @@ def _front(transform: Transform, inputs: tuple[Input, ...], features: Features) 
     """The workflow's graph, closed by the two tensors that the network takes."""
     graph = OnnxGraph()
     values = {item.name: _input(graph, item) for item in inputs}
-    columns = (*features.categorical, *features.continuous)
-    made = transform.onnx(graph, values, columns=columns) if columns else {}
+    made = transform.onnx(graph, values, columns=features.names) if features.names else {}
     rows = _row_count(graph, list(values.values()))
     ids = _stack(graph, [made[name] for name in features.categorical], rows, "int64")
     dense = _stack(graph, [made[name] for name in features.continuous], rows, "float32")
+    lists = [part for one in features.lists for part in _parts(_spread(graph, made[one.name], rows))]
     given = [part for value in values.values() for part in _parts(value)]
-    return graph.to_model(given, {f"front_{IDS}": ids, f"front_{DENSE}": dense}, rank=2)
+    outputs = dict(zip((f"front_{name}" for name in input_names(features)), (ids, dense, *lists), strict=True))
+    return graph.to_model(given, outputs, ranks={f"front_{IDS}": 2, f"front_{DENSE}": 2})
+
+
+def _spread(graph: OnnxGraph, lists: Value, rows: Value) -> Ragged:
+    """Lists [B] or [1] as [B]; rows is [B, 1]."""
+    assert isinstance(lists, Ragged), "a feature of lists"
+    counts = lengths(graph, lists)
+    size = graph.op("Gather", rows, graph.constant([0], "int64"), dtype="int64")
+    times = graph.op("Div", size, graph.op("Shape", counts, dtype="int64"), dtype="int64")
+    values = _cast(graph, graph.op("Tile", lists, times, dtype=lists.dtype), "int64")
+    return from_lengths(graph, values, graph.op("Tile", counts, times, dtype="int64"))
 
 
 def _input(graph: OnnxGraph, item: Input) -> Value:
@@ -163,7 +174,7 @@ def _merge(front: onnx.ModelProto, network: onnx.ModelProto, output: str) -> onn
     merged.CopyFrom(front)
     graph = merged.graph
     graph.name = "gyrfalcon"
-    for name in (IDS, DENSE):
+    for name in (value.name for value in network.graph.input):
         graph.node.append(onnx.helper.make_node("Identity", [f"front_{name}"], [name], name=f"join_{name}"))
     graph.node.extend(network.graph.node)
     graph.initializer.extend(network.graph.initializer)

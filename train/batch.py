@@ -6,13 +6,27 @@ Shapes live in names: B rows of the batch, F categorical features, D continuous 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from core.errors import UserError
 from core.schema import Schema, Tag
+from train.jagged import Jagged
+
+
+@dataclass(frozen=True)
+class ListFeature:
+    """A feature that holds a list of ids in each row.
+
+    Attributes:
+        name: Of the column.
+        cardinality: Number of ids.
+    """
+
+    name: str
+    cardinality: int
 
 
 @dataclass(frozen=True)
@@ -23,33 +37,43 @@ class Features:
         categorical: Names of the id columns.
         cardinalities: Number of ids of each of them.
         continuous: Names of the float columns.
+        lists: Columns that hold a list of ids in each row.
     """
 
     categorical: tuple[str, ...]
     cardinalities: tuple[int, ...]
     continuous: tuple[str, ...]
+    lists: tuple[ListFeature, ...] = ()
 
     @classmethod
     def of(cls, schema: Schema, *sides: Tag) -> Features:
         """The features of a schema, or only those that carry one of the tags `sides` (user, item).
 
         Raises:
-            UserError: One of them holds lists; names it.
+            UserError: One of them holds lists of real numbers; names it.
         """
         chosen = [column for column in schema if not sides or column.tags.intersection(sides)]
         for column in chosen:
-            if column.is_list and column.tags.intersection({Tag.CATEGORICAL, Tag.CONTINUOUS}):
+            if column.is_list and Tag.CONTINUOUS in column.tags:
                 raise UserError(
-                    "the models of this version read single values, and the feature holds lists",
+                    "models read lists of ids, and the feature holds lists of numbers",
                     where=f"feature {column.name}",
-                    cure="leave it out of etl.features, or make columns of it with list_columns",
+                    cure="leave it out of etl.features, make columns of it with list_columns, or cut the numbers "
+                    "into bins with bucketize",
                 )
         categorical = [column for column in chosen if Tag.CATEGORICAL in column.tags]
+        single = [column for column in categorical if not column.is_list]
         return cls(
-            tuple(column.name for column in categorical),
-            tuple(int(column.cardinality or 0) for column in categorical),
+            tuple(column.name for column in single),
+            tuple(int(column.cardinality or 0) for column in single),
             tuple(column.name for column in chosen if Tag.CONTINUOUS in column.tags),
+            tuple(ListFeature(one.name, int(one.cardinality or 0)) for one in categorical if one.is_list),
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column, in the order in which a model takes them."""
+        return (*self.categorical, *self.continuous, *(one.name for one in self.lists))
 
 
 @dataclass(frozen=True)
@@ -61,24 +85,30 @@ class Batch:
         dense_BD: float32.
         target_B: float32, absent at inference.
         extra: further per-row tensors by name (user and item indices), never read by a ranker.
+        lists: B lists of ids by name of their feature.
     """
 
     ids_BF: Tensor
     dense_BD: Tensor
     target_B: Tensor | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    lists: Mapping[str, Jagged] = field(default_factory=dict)
+
+    @classmethod
+    def zeros(cls, features: Features, rows: int) -> Batch:
+        """Rows with id 0 and number 0 in each feature, and empty lists."""
+        ids_BF = torch.zeros(rows, len(features.categorical), dtype=torch.int64)
+        empty = Jagged(torch.zeros(0, dtype=torch.int64), torch.zeros(rows + 1, dtype=torch.int64))
+        lists = {one.name: empty for one in features.lists}
+        return cls(ids_BF, torch.zeros(rows, len(features.continuous)), lists=lists)
 
     def __len__(self) -> int:
         return int(self.ids_BF.shape[0])
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same batch with each of its tensors changed."""
-        return Batch(
-            change(self.ids_BF),
-            change(self.dense_BD),
-            None if self.target_B is None else change(self.target_B),
-            {name: change(values) for name, values in self.extra.items()},
-        )
+        """The same rows with each tensor changed, as a move to a device does; `pick` and `rows` choose rows."""
+        moved = self._by_row(change)
+        return replace(moved, lists={name: lists.map(change) for name, lists in self.lists.items()})
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; the copy does not block when the source is pinned."""
@@ -86,7 +116,13 @@ class Batch:
 
     def rows(self, start: int, stop: int) -> Batch:
         """Some of its rows, as views."""
-        return self.map(lambda values: values[start:stop])
+        chosen = self._by_row(lambda values: values[start:stop])
+        return replace(chosen, lists={name: lists.rows(start, stop) for name, lists in self.lists.items()})
+
+    def pick(self, row_N: Tensor, by_row: Callable[[Tensor], Tensor] | None = None) -> Batch:
+        """Some of its rows, in the order asked for; `by_row` does it for a tensor where there is a faster way."""
+        chosen = self._by_row(by_row or (lambda values: values[row_N]))
+        return replace(chosen, lists={name: lists.pick(row_N) for name, lists in self.lists.items()})
 
     @staticmethod
     def join(batches: Sequence[Batch]) -> Batch:
@@ -98,4 +134,14 @@ class Batch:
             torch.cat([batch.dense_BD for batch in batches]),
             torch.cat(targets) if targets else None,
             {name: torch.cat([batch.extra[name] for batch in batches]) for name in first.extra},
+            {name: Jagged.join([batch.lists[name] for batch in batches]) for name in first.lists},
+        )
+
+    def _by_row(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """With each tensor changed that has a row a row of the batch; without lists."""
+        return Batch(
+            change(self.ids_BF),
+            change(self.dense_BD),
+            None if self.target_B is None else change(self.target_B),
+            {name: change(values) for name, values in self.extra.items()},
         )

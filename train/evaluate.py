@@ -10,11 +10,11 @@ import torch
 
 from core.dataset import Dataset
 from core.errors import UserError
-from train.evaluate_ranker import evaluate_ranker
-from train.evaluate_retriever import evaluate_retriever
+from train.evaluation.ranker import evaluate_ranker
+from train.evaluation.retriever import evaluate_retriever
+from train.evaluation.spec import EvaluateSpec
 from train.ranker import load_ranker
 from train.retriever import load_retriever
-from train.spec import EvaluateSpec
 
 
 def evaluate(dataset: Dataset, train_dir: Path, spec: EvaluateSpec, *, device: torch.device) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from core.errors import UserError
 from core.files import hash_json, read_json, write_json
-from train.batch import Features
+from train.batch import Features, ListFeature
 from train.checkpoint import save_tensors
 from train.spec import RankerSpec, RetrieverSpec
 from train.trainer import Outcome
@@ -119,4 +119,5 @@ def reading(directory: Path, what: str) -> Iterator[dict[str, Any]]:
 
 def features_of(value: Mapping[str, Any]) -> Features:
     """Read what `asdict` made of features."""
-    return Features(**{name: tuple(column) for name, column in value.items()})
+    plain = {name: tuple(column) for name, column in value.items() if name != "lists"}
+    return Features(**plain, lists=tuple(ListFeature(**one) for one in value.get("lists", ())))

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, USER_INDEX, Dataset
+from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX, Dataset
 from core.errors import UserError
 from core.schema import OTHER_ROWS, Tag
 from train.batch import Batch, Features
+from train.item_sets import ItemSets
 from train.loader import Loader
-from train.ranking import ItemSets
 from train.read import AGAIN
 
 ENTITY = "__entity__"
@@ -36,6 +36,7 @@ class Interactions:
         item_P: Row of the item.
         positive_P: Whether the target is above one half.
         split_P: Index into SPLITS.
+        time_P: When it was, in whole numbers that rise with time; zero where nobody knows.
         users: Number of users in the catalogue.
         items: Number of items in the catalogue.
     """
@@ -44,6 +45,7 @@ class Interactions:
     item_P: Tensor
     positive_P: Tensor
     split_P: Tensor
+    time_P: Tensor
     users: int
     items: int
 
@@ -68,7 +70,8 @@ class Interactions:
     def to(self, device: torch.device) -> Interactions:
         """The same on a device."""
         user_P, item_P, positive_P = self.user_P.to(device), self.item_P.to(device), self.positive_P.to(device)
-        return Interactions(user_P, item_P, positive_P, self.split_P.to(device), self.users, self.items)
+        split_P, time_P = self.split_P.to(device), self.time_P.to(device)
+        return Interactions(user_P, item_P, positive_P, split_P, time_P, users=self.users, items=self.items)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def read_interactions(dataset: Dataset) -> Interactions:
             where=str(dataset.path),
             cure="name them in data.roles (user: ..., item: ...) or leave out train.retriever",
         )
-    frame = _read(dataset.interactions_file, [USER_INDEX, ITEM_INDEX, SPLIT, TARGET])
+    frame = _read(dataset.interactions_file, [USER_INDEX, ITEM_INDEX, SPLIT, TARGET, TIME])
     sizes = [_height(dataset.entity_file(side)) for side in ("users", "items")]
     for name, size in zip((USER_INDEX, ITEM_INDEX), sizes, strict=True):
         low, high = frame.select(pl.col(name).min().alias("low"), pl.col(name).max().alias("high")).row(0)
@@ -163,7 +166,8 @@ def read_interactions(dataset: Dataset) -> Interactions:
     columns = [torch.from_numpy(frame[name].to_numpy().copy()) for name in (USER_INDEX, ITEM_INDEX, SPLIT)]
     positive = torch.from_numpy((frame[TARGET] > 0.5).fill_null(value=False).to_numpy().copy())
     user, item, split = columns
-    return Interactions(user.long(), item.long(), positive, split, users=sizes[0], items=sizes[1])
+    time = torch.from_numpy(frame[TIME].cast(pl.Int64).fill_null(0).to_numpy().copy())
+    return Interactions(user.long(), item.long(), positive, split, time, users=sizes[0], items=sizes[1])
 
 
 def side_features(dataset: Dataset, side: str) -> Features:
@@ -182,14 +186,14 @@ def entity_batch(dataset: Dataset, side: str, features: Features) -> Batch:
         UserError: The file is missing or damaged, holds a null or a NaN, or an id lies outside its table.
     """
     path, rows = dataset.features_file(side), _height(dataset.entity_file(f"{side}s"))
-    if features.categorical or features.continuous:
+    if features.names:
         loader = Loader([path], features, rows, target=None)
         if loader.rows != rows:
             raise UserError(f"{loader.rows} rows, {rows} expected", where=str(path), cure=AGAIN)
         batch = next(iter(loader))
     else:
         batch = Batch(torch.empty(rows, 0, dtype=torch.int32), torch.empty(rows, 0))
-    return Batch(batch.ids_BF, batch.dense_BD, extra={ENTITY: torch.arange(rows)})
+    return replace(batch, extra={ENTITY: torch.arange(rows)})
 
 
 def read_tables(dataset: Dataset, user: Features, item: Features) -> Tables:
@@ -203,7 +207,7 @@ def read_tables(dataset: Dataset, user: Features, item: Features) -> Tables:
 
 def take(batch: Batch, row_B: Tensor) -> Batch:
     """Some rows of a batch, in the order asked for."""
-    return batch.map(lambda values: values[row_B])
+    return batch.pick(row_B)
 
 
 def _read(path: Path, names: list[str]) -> pl.DataFrame:

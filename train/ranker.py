@@ -16,10 +16,10 @@ from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
 from train.labels import require_two_classes
 from train.loader import Loader
-from train.losses import binary_cross_entropy
+from train.losses.pointwise import binary_cross_entropy
 from train.metrics.classification import auc, logloss
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
-from train.models.logistic import LogisticSpec
+from train.models.rank.logistic import LogisticSpec
 from train.predict import predict
 from train.spec import OptimizerSpec, RankerSpec
 from train.trainer import Plan, Task, fit

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from train.batch import Batch, Features
+from train.batch import Batch, Features, ListFeature
+from train.jagged import Jagged
 from train.shuffle import Block, RowGroup
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,7 @@ class Layout:
     def columns(self) -> list[str]:
         """Every column to read, each once."""
         target = [] if self.target is None else [self.target]
-        return list(dict.fromkeys([*self.features.categorical, *self.features.continuous, *target, *self.extra]))
+        return list(dict.fromkeys([*self.features.names, *target, *self.extra]))
 
 
 def row_groups(files: Sequence[Path], layout: Layout) -> list[RowGroup]:
@@ -77,8 +78,9 @@ def read_block(files: Sequence[Path], block: Block, layout: Layout) -> Batch:
         parts.append(_read(files[index], [one.number for one in group], layout.columns))
     table = pa.concat_tables(parts)
     where = str(files[block.groups[0].file].parent)
-    arrays = {name: _values(table.column(name), name, where) for name in layout.columns}
     features = layout.features
+    lists = {one.name: jagged(_whole(table.column(one.name)), one, where) for one in features.lists}
+    arrays = {name: _values(table.column(name), name, where) for name in layout.columns if name not in lists}
     for name, limit in zip(features.categorical, features.cardinalities, strict=True):
         check_ids(name, int(arrays[name].min()), int(arrays[name].max()), limit, where)
     dense_ND = _rows([arrays[name] for name in features.continuous], block.rows, np.dtype(np.float32))
@@ -91,16 +93,37 @@ def read_block(files: Sequence[Path], block: Block, layout: Layout) -> Batch:
         torch.from_numpy(dense_ND),
         None if layout.target is None else torch.from_numpy(arrays[layout.target].astype(np.float32)),
         {name: torch.from_numpy(arrays[name].copy()) for name in layout.extra},
+        lists,
     )
 
 
 def take(batch: Batch, order_N: Array) -> Batch:
     """The rows of a batch in another order, on its device."""
-    if batch.ids_BF.device.type == "cpu":
-        # NumPy's gather of rows is 2 to 3 times as fast as torch's index_select on the CPU.
-        return batch.map(lambda values: torch.from_numpy(values.numpy().take(order_N, axis=0)))
     order = torch.from_numpy(order_N).to(batch.ids_BF.device)
-    return batch.map(lambda values: values.index_select(0, order))
+    if order.device.type == "cuda":
+        return batch.pick(order)
+    # NumPy's gather of rows is 2 to 3 times as fast as torch's index_select on the CPU.
+    return batch.pick(order, lambda values: torch.from_numpy(values.numpy().take(order_N, axis=0)))
+
+
+def jagged(column: pa.Array, feature: ListFeature, where: str) -> Jagged:
+    """A column of lists of ids, without a step per row.
+
+    Raises:
+        UserError: It holds something else, or a null, or an id lies outside its table.
+    """
+    kind = column.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_integer(kind.value_type):
+        cure = "end its operators with categorify or hash_bucket"
+        raise UserError(f"the column {feature.name!r} holds no lists of ids ({kind})", where=where, cure=cure)
+    elements = column.flatten()
+    if column.null_count or elements.null_count:
+        raise UserError(f"the column {feature.name!r} holds nulls", where=where, cure=AGAIN)
+    ids_J: Array = elements.to_numpy()
+    if len(ids_J):
+        check_ids(feature.name, int(ids_J.min()), int(ids_J.max()), feature.cardinality, where)
+    offsets_N1 = column.offsets.to_numpy().astype(np.int64)
+    return Jagged(torch.from_numpy(ids_J.copy()), torch.from_numpy(offsets_N1 - offsets_N1[0]))
 
 
 def check_ids(name: str, low: int, high: int, limit: int, where: str) -> None:
@@ -145,6 +168,12 @@ def _values(column: pa.ChunkedArray, name: str, where: str) -> Array:
         cure = "end its operators with categorify, hash_bucket or normalize"
         raise UserError(f"the column {name!r} holds no numbers ({column.type})", where=where, cure=cure)
     return values
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    # `combine_chunks` of a single chunk gives it as it is, of none an empty one.
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
 def _rows(columns_CN: Sequence[Array], rows: int, kind: np.dtype[Any]) -> Array:

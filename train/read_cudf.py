@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from train.batch import Batch
+from train.batch import Batch, ListFeature
+from train.jagged import Jagged
 from train.read import Layout, check_ids, not_finite
 from train.shuffle import Block
 
@@ -38,8 +39,9 @@ def read_block_cudf(files: Sequence[Path], block: Block, layout: Layout, device:
         [str(files[index]) for index in parts], row_groups=list(parts.values()), columns=layout.columns
     )
     where = str(files[block.groups[0].file].parent)
-    columns = {name: _tensor(frame[name], name, where, device) for name in layout.columns}
     features = layout.features
+    lists = {one.name: _lists(frame[one.name], one, where, device) for one in features.lists}
+    columns = {name: _tensor(frame[name], name, where, device) for name in layout.columns if name not in lists}
     ids_NF = _rows([columns[name] for name in features.categorical], block.rows, torch.int32, device)
     dense_ND = _rows([columns[name] for name in features.continuous], block.rows, torch.float32, device)
     if features.categorical and block.rows:
@@ -50,7 +52,16 @@ def read_block_cudf(files: Sequence[Path], block: Block, layout: Layout, device:
     if not all(finite_D):
         raise not_finite(features.continuous[finite_D.index(False)], where)
     target = None if layout.target is None else columns[layout.target].to(torch.float32)
-    return Batch(ids_NF, dense_ND, target, {name: columns[name] for name in layout.extra})
+    return Batch(ids_NF, dense_ND, target, {name: columns[name] for name in layout.extra}, lists)
+
+
+def _lists(column: Any, feature: ListFeature, where: str, device: torch.device) -> Jagged:
+    ids_J = _tensor(column.list.leaves, feature.name, where, device)
+    sizes_N = _tensor(column.list.len(), feature.name, where, device).to(torch.int64)
+    if len(ids_J):
+        low, high = (int(one) for one in torch.aminmax(ids_J))
+        check_ids(feature.name, low, high, feature.cardinality, where)
+    return Jagged(ids_J, torch.cat([sizes_N.new_zeros(1), sizes_N.cumsum(0)]))
 
 
 def _tensor(column: Any, name: str, where: str, device: torch.device) -> Tensor:

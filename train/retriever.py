@@ -16,11 +16,13 @@ from core.files import hash_file
 from train.batch import Batch, Features
 from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
-from train.holdout import Holdout
+from train.evaluation.holdout import Holdout
+from train.evaluation.scorer import ModuleScorer, Scorer, VectorScorer
+from train.histories import HISTORY, Histories
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
-from train.models.popularity import PopularitySpec
-from train.models.retriever import CountedModel, RetrieverModel, Towers, TrainedModel
-from train.pairs import Interactions, PairLoader, Pairs, Tables, read_interactions, read_tables, side_features, take
+from train.models.retrieve.base import CountedModel, Facts, RetrieverModel, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.popularity import PopularitySpec
+from train.pairs import Interactions, Pairs, read_interactions, read_tables, side_features, take
 from train.spec import RetrieverSpec
 from train.trainer import Outcome, Plan, Task, fit
 
@@ -30,43 +32,87 @@ ROWS = 8192
 
 @dataclass(frozen=True)
 class Retriever:
-    """A trained candidate generator: the inner product of a user's and an item's vector ranks.
+    """A trained candidate generator.
 
     Attributes:
-        towers: Both modules, in eval mode.
-        user_features: What the query module reads.
-        item_features: What the item module reads.
-        items: Size of the catalogue.
+        module: In eval mode.
+        sizes: What it was built for.
         spec: How it was trained.
     """
 
-    towers: Towers
-    user_features: Features
-    item_features: Features
-    items: int
+    module: Towers | Scores
+    sizes: Sizes
     spec: RetrieverSpec
 
     @property
+    def user_features(self) -> Features:
+        """What the query side reads."""
+        return self.sizes.user
+
+    @property
+    def item_features(self) -> Features:
+        """What the item side reads."""
+        return self.sizes.item
+
+    @property
+    def items(self) -> int:
+        """Size of the catalogue."""
+        return self.sizes.items
+
+    @property
+    def towers(self) -> Towers:
+        """The modules of both sides.
+
+        Raises:
+            UserError: It has no vectors.
+        """
+        if isinstance(self.module, Towers):
+            return self.module
+        told = f"{self.spec.model.kind} scores items and has no vectors"
+        raise UserError(told, where="train.retriever.model", cure="choose a model with vectors, such as two_tower")
+
+    @property
     def query_module(self) -> nn.Module:
-        """Batch of users -> vector_BD."""
+        """Batch of users -> vector_BV."""
         return self.towers.query
 
     @property
     def item_module(self) -> nn.Module:
-        """Batch of items, with `extra[pairs.ENTITY]` -> vector_BD."""
+        """Batch of items, with `extra[pairs.ENTITY]` -> vector_BV."""
         return self.towers.item
 
     def user_vectors(self, users: Batch) -> Tensor:
-        """Query vectors, float32 [users, D]."""
+        """Query vectors, float32 [users, V]."""
         return vectors(self.towers.query, users)
 
     def item_vectors(self, items: Batch) -> Tensor:
-        """Item vectors, float32 [items, D], of a batch such as `pairs.entity_batch` gives."""
+        """Item vectors, float32 [items, V], of a batch such as `pairs.entity_batch` gives."""
         return vectors(self.towers.item, items)
+
+    def scorer(self, queries: Batch, items: Batch) -> Scorer:
+        """What ranks the catalogue for some users.
+
+        Args:
+            queries: Rows of `queries_at`.
+            items: The features of every item.
+        """
+        return scorer_of(self.module, queries, items)
 
     def to(self, device: torch.device) -> Retriever:
         """The same with its weights on a device."""
-        return replace(self, towers=self.towers.to(device))
+        return replace(self, module=self.module.to(device))
+
+
+def scorer_of(module: Towers | Scores, queries: Batch, items: Batch) -> Scorer:
+    """What ranks the catalogue by a module in eval mode; see `Retriever.scorer`."""
+    if isinstance(module, Towers):
+        return VectorScorer(vectors(module.query, queries), vectors(module.item, items))
+    return ModuleScorer(module, queries, len(items))
+
+
+def queries_at(users: Batch, histories: Histories, split: str) -> Batch:
+    """What is known of every user when a split begins: features, number and history."""
+    return replace(users, lists={**users.lists, HISTORY: histories.at(split)})
 
 
 @torch.inference_mode()
@@ -76,12 +122,12 @@ def vectors(module: nn.Module, entities: Batch) -> Tensor:
     return torch.cat([module(entities.rows(start, start + ROWS)).to(torch.float32) for start in starts])
 
 
-def popularity(pairs: Pairs, user: Features, item: Features) -> Retriever:
+def popularity(facts: Facts, sizes: Sizes) -> Retriever:
     """The baseline of every candidate generator, counted from the training pairs."""
     model = PopularitySpec()
-    towers = model.build(user, item, items=pairs.items).to(pairs.item_P.device)
-    model.fill(towers, pairs)
-    return Retriever(towers.eval(), user, item, pairs.items, RetrieverSpec(model=model))
+    towers = model.build(sizes).to(facts.pairs.item_P.device)
+    model.fill(towers, facts)
+    return Retriever(towers.eval(), sizes, RetrieverSpec(model=model))
 
 
 def train_retriever(
@@ -111,9 +157,10 @@ def train_retriever(
     run = identity(spec, [user, item], _hashes(dataset), seed=seed, device=device)
     done = finished(out, run, more=["pairs"])
     if done is None:
-        training = _Training(dataset, interactions.to(device), user, item, spec, seed, device)
-        towers, outcome = training.run(out, run)
-        retriever = Retriever(towers, user, item, interactions.items, spec)
+        sizes = Sizes(user, item, interactions.users, interactions.items)
+        training = _Training(dataset, interactions.to(device), sizes, spec, seed, device)
+        module, outcome = training.run(out, run)
+        retriever = Retriever(module, sizes, spec)
         done = _write(out, retriever, outcome, run=run, seed=seed, pairs=len(training.pairs))
     remove_checkpoint(out)
     return done
@@ -126,12 +173,13 @@ def load_retriever(directory: Path) -> Retriever:
         UserError: It is missing, broken, or of a newer version.
     """
     with reading(directory, "retriever") as value:
-        spec, items = RetrieverSpec.model_validate(value["spec"]), int(value["items"])
+        spec = RetrieverSpec.model_validate(value["spec"])
         user, item = features_of(value["user_features"]), features_of(value["item_features"])
+        sizes = Sizes(user, item, int(value["users"]), int(value["items"]))
         with seeded(0, torch.device("cpu")):
-            towers = spec.model.build(user, item, items=items)
-        towers.load_state_dict(load_tensors(directory / WEIGHTS))
-    return Retriever(towers.eval(), user, item, items, spec)
+            module = spec.model.build(sizes)
+        module.load_state_dict(load_tensors(directory / WEIGHTS))
+    return Retriever(module.eval(), sizes, spec)
 
 
 @dataclass(frozen=True)
@@ -140,8 +188,7 @@ class _Training:
 
     dataset: Dataset
     interactions: Interactions
-    user: Features
-    item: Features
+    sizes: Sizes
     spec: RetrieverSpec
     seed: int
     device: torch.device
@@ -158,19 +205,22 @@ class _Training:
             )
         return pairs
 
-    def run(self, out: Path, run: str) -> tuple[Towers, Outcome | None]:
+    def run(self, out: Path, run: str) -> tuple[Towers | Scores, Outcome | None]:
         """Train, by whichever way the model knows."""
         model, pairs = self.spec.model, self.pairs
         with seeded(self.seed, self.device):
-            towers = model.build(self.user, self.item, items=pairs.items).to(self.device)
+            module = model.build(self.sizes).to(self.device)
+            tables = read_tables(self.dataset, self.sizes.user, self.sizes.item).to(self.device)
+            histories = Histories.of(self.interactions)
+            facts = Facts(pairs, histories.until("valid"), tables)
             if isinstance(model, CountedModel):
-                model.fill(towers, pairs)
-                return towers.eval(), None
-            tables = read_tables(self.dataset, self.user, self.item).to(self.device)
-            outcome = fit(self._task(model, towers, tables, pairs), self._plan(run), out, device=self.device)
-        return towers.eval(), outcome
+                model.fill(module, facts)
+                return module.eval(), None
+            task = self._task(model, module, facts, queries_at(tables.user, histories, "valid"))
+            outcome = fit(task, self._plan(run), out, device=self.device)
+        return module.eval(), outcome
 
-    def _task(self, model: RetrieverModel, towers: Towers, tables: Tables, pairs: Pairs) -> Task:
+    def _task(self, model: RetrieverModel, module: Towers | Scores, facts: Facts, users: Batch) -> Task:
         if not isinstance(model, TrainedModel):
             raise TypeError(f"{model.kind} can neither be counted nor trained")
         holdout = Holdout.of(self.interactions, "valid")
@@ -180,16 +230,15 @@ class _Training:
                 where=str(self.dataset.interactions_file),
                 cure="give the validation split a larger share (etl.split.valid)",
             )
-        k = self.spec.monitor_k
+        k, queries = self.spec.monitor_k, take(users, holdout.user_Q)
 
         def validate() -> Mapping[str, float]:
-            towers.settle()
-            query_QV = vectors(towers.query, take(tables.user, holdout.user_Q))
-            figures = holdout.figures(query_QV, vectors(towers.item, tables.item), ks=[k])["all"]
+            module.settle()
+            figures = holdout.figures(scorer_of(module, queries, facts.tables.item), ks=[k])["all"]
             return {name: figures[name] for name in (f"recall@{k}", f"ndcg@{k}")}
 
-        objective = model.objective(towers, tables, pairs)
-        return Task(towers, objective, PairLoader(pairs, self.spec.batch_size, seed=self.seed), validate)
+        batches = model.batches(facts, batch_size=self.spec.batch_size, seed=self.seed)
+        return Task(module, model.objective(module, facts), batches, validate)
 
     def _plan(self, run: str) -> Plan:
         spec = self.spec
@@ -214,11 +263,12 @@ def _write(
         "seed": seed,
         "user_features": asdict(retriever.user_features),
         "item_features": asdict(retriever.item_features),
+        "users": retriever.sizes.users,
         "items": retriever.items,
     }
     spec, more = retriever.spec, {"pairs": pairs}
     monitor = _monitor(spec)
-    return write_model(out, retriever.towers, spec, outcome, monitor=monitor, description=description, more=more)
+    return write_model(out, retriever.module, spec, outcome, monitor=monitor, description=description, more=more)
 
 
 def _monitor(spec: RetrieverSpec) -> str:

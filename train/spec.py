@@ -1,4 +1,4 @@
-"""Settings of training and evaluation."""
+"""Settings of training."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import Field
 from core.spec import Spec
 from core.union import ByKind
 from train.models import RANKERS, RETRIEVERS
-from train.models.base import RankerModel
-from train.models.retriever import RetrieverModel
+from train.models.rank.base import RankerModel
+from train.models.retrieve.base import RetrieverModel
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -99,17 +99,3 @@ class TrainSpec(Spec):
 
     retriever: RetrieverSpec | None = None
     ranker: RankerSpec | None = None
-
-
-class EvaluateSpec(Spec):
-    """How to evaluate.
-
-    Attributes:
-        k: List lengths of Recall, NDCG, HR, MRR and MAP.
-        mask_seen: Leave what a user has met in an earlier split out of the user's list.
-        batch_size: Rows scored by the ranker at a time.
-    """
-
-    k: Annotated[tuple[Positive, ...], Field(min_length=1)] = (10, 50)
-    mask_seen: bool = True
-    batch_size: Positive = 8192

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from core import log
 from core.errors import UserError
 from core.progress import Progress, progress
 from train.batch import Batch
+from train.batches import Batches
 from train.checkpoint import (
     Checkpoint,
     Position,
@@ -29,24 +30,6 @@ from train.determinism import deterministic, random_state, set_random_state
 from train.optim.mover import Mover
 from train.precision import fast_products
 from train.spec import OptimizerSpec
-
-
-class Batches(Protocol):
-    """Where the batches of an epoch come from, such as a `Loader`."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of an epoch."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        ...
-
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on, the same each time."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from tests.serve import planted
 from tests.serve.live import running
 from tests.serve.test_models_export import Retriever
 from train.batch import Features
-from train.models.dlrm import DlrmSpec
-from train.models.two_tower import TwoTowerSpec
+from train.models.rank.dlrm import DlrmSpec
+from train.models.retrieve.two_tower import TwoTowerSpec
 
 USERS, ITEMS, SEEN, CANDIDATES = 20_000, 50_000, 200_000, 1000
 CATEGORIES, NUMBERS = 5, 3

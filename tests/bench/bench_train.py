@@ -27,10 +27,10 @@ from train.determinism import deterministic, seeded
 from train.layers.interaction import DotInteraction
 from train.layers.mlp import Mlp
 from train.loader import Loader
-from train.losses import binary_cross_entropy
-from train.models.base import RankerModel
-from train.models.dcn_v2 import DcnV2Spec
-from train.models.dlrm import DlrmSpec
+from train.losses.pointwise import binary_cross_entropy
+from train.models.rank.base import RankerModel
+from train.models.rank.dcn_v2 import DcnV2Spec
+from train.models.rank.dlrm import DlrmSpec
 from train.optim.mover import Mover
 from train.precision import fast_products
 from train.spec import OptimizerSpec

@@ -12,18 +12,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch, Features
+from train.batch import Batch, Features, ListFeature
 from train.determinism import deterministic, seeded
+from train.jagged import Jagged
 from train.layers.embedding import FusedEmbedding
-from train.losses import binary_cross_entropy
+from train.losses.pointwise import binary_cross_entropy
 from train.metrics.classification import auc
 from train.models import RANKERS
-from train.models.base import RankerModel
+from train.models.rank.base import RankerModel
 from train.optim.mover import Mover
 from train.spec import OptimizerSpec, RankerSpec
 
 CPU = torch.device("cpu")
-FEATURES = Features(("user", "item", "hour"), (30, 20, 4), ("age", "price"))
+FEATURES = Features(("user", "item", "hour"), (30, 20, 4), ("age", "price"), (ListFeature("tags", 12),))
 FAST = OptimizerSpec(rate=0.02, embedding_rate=0.2)
 
 
@@ -76,7 +77,7 @@ class RankerContract:
         with torch.inference_mode():
             together = module(batch)
             alone = torch.cat([module(batch.rows(row, row + 1)) for row in range(50)])
-            turned = module(batch.map(lambda values: values.flip(0))).flip(0)
+            turned = module(batch.pick(torch.arange(49, -1, -1))).flip(0)
         torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(turned, together, rtol=1e-5, atol=1e-6)
 
@@ -95,12 +96,11 @@ class RankerContract:
     def test_the_exported_graph_is_the_module(self, module: nn.Module) -> None:
         module.eval()
         batch, other = rows(7), rows(31)
-        size = torch.export.Dim("rows", min=1)
-        graph = torch.export.export(
-            Plain(module), (batch.ids_BF, batch.dense_BD), dynamic_shapes=({0: size}, {0: size})
-        ).module()
+        size, elements = torch.export.Dim("rows", min=1), torch.export.Dim("elements", min=1)
+        free = ({0: size}, {0: size}, {0: elements}, {0: size + 1})
+        graph = torch.export.export(Plain(module), plain(batch), dynamic_shapes=free).module()
         with torch.inference_mode():
-            torch.testing.assert_close(graph(other.ids_BF, other.dense_BD), module(other), rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(graph(*plain(other)), module(other), rtol=1e-6, atol=1e-6)
 
     def test_reloaded_weights_give_the_same_bits(self, module: nn.Module) -> None:
         train(module, rows(64), steps=3, batch_size=64)
@@ -116,7 +116,8 @@ class RankerContract:
         dense = replace(batch, ids_BF=batch.ids_BF[:, :0])
         for features, given in (
             (replace(FEATURES, continuous=()), ids),
-            (replace(FEATURES, categorical=(), cardinalities=()), dense),
+            (replace(FEATURES, categorical=(), cardinalities=(), lists=()), dense),
+            (replace(FEATURES, categorical=(), cardinalities=(), continuous=()), replace(ids, ids_BF=dense.ids_BF)),
             (Features(("user",), (30,), ()), replace(ids, ids_BF=batch.ids_BF[:, :1])),
         ):
             module = fresh(self.model, features)
@@ -124,6 +125,28 @@ class RankerContract:
             assert logit_B.shape == (16,)
             binary_cross_entropy(logit_B, given.target_B).backward()
             assert all(weight.grad is not None for weight in module.parameters())
+
+    def test_how_a_list_is_ordered_and_how_long_others_are_changes_nothing(self, module: nn.Module) -> None:
+        module.eval()
+        batch, long = rows(20), rows(3, seed=8)
+        tags = batch.lists["tags"]
+        turned = torch.cat([tags.rows(row, row + 1).values_J.flip(0) for row in range(20)])
+        longer = replace(long, lists={"tags": Jagged.of([list(range(12)) * 5, [], [3]])})
+        with torch.inference_mode():
+            alone = module(batch)
+            torch.testing.assert_close(module(replace(batch, lists={"tags": tags.replaced(turned)})), alone)
+            beside = module(Batch.join([longer, batch, longer]))
+        assert beside.isfinite().all()
+        torch.testing.assert_close(beside[3:23], alone, rtol=1e-5, atol=1e-6)
+
+    def test_lists_count(self, module: nn.Module) -> None:
+        batch = distinct_rows(64)
+        tagged = replace(batch, target_B=(batch.lists["tags"].sizes % 2).float())
+        tags = [[7] if odd else [2, 5] for odd in tagged.target_B]
+        tagged = replace(tagged, lists={"tags": Jagged.of(tags)})
+        train(module, tagged, steps=200, batch_size=64)
+        with torch.inference_mode():
+            assert auc(module(tagged), tagged.target_B) > 0.95
 
 
 class Plain(nn.Module):
@@ -133,9 +156,15 @@ class Plain(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
-        logit_B: Tensor = self.module(Batch(ids_BF, dense_BD))
+    def forward(self, ids_BF: Tensor, dense_BD: Tensor, values_J: Tensor, offsets_B1: Tensor) -> Tensor:
+        logit_B: Tensor = self.module(Batch(ids_BF, dense_BD, lists={"tags": Jagged(values_J, offsets_B1)}))
         return logit_B
+
+
+def plain(batch: Batch) -> tuple[Tensor, ...]:
+    """The tensors of a batch."""
+    tags = batch.lists["tags"]
+    return batch.ids_BF, batch.dense_BD, tags.values_J, tags.offsets_B1
 
 
 def fresh(model: RankerModel, features: Features, seed: int = 3) -> nn.Module:
@@ -162,7 +191,10 @@ def rows(count: int, seed: int = 0) -> Batch:
     random = torch.Generator().manual_seed(seed)
     ids = [torch.randint(0, size, (count,), generator=random, dtype=torch.int32) for size in FEATURES.cardinalities]
     dense_BD = torch.randn(count, len(FEATURES.continuous), generator=random)
-    return Batch(torch.stack(ids, 1), dense_BD, torch.randint(0, 2, (count,), generator=random).float())
+    target_B = torch.randint(0, 2, (count,), generator=random).float()
+    sizes = torch.randint(0, 5, (count,), generator=random).tolist()
+    tags = Jagged.of([torch.randint(0, 12, (size,), generator=random).tolist() for size in sizes])
+    return Batch(torch.stack(ids, 1), dense_BD, target_B, lists={"tags": tags})
 
 
 def distinct_rows(count: int) -> Batch:

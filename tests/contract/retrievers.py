@@ -17,7 +17,7 @@ import train.trainer
 from core.dataset import Dataset
 from core.errors import UserError
 from core.files import hash_tree
-from train.models.retriever import CountedModel, RetrieverModel
+from train.models.retrieve.base import CountedModel, RetrieverModel
 from train.pairs import Tables, read_tables, take
 from train.retriever import Retriever, load_retriever, train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec

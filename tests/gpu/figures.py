@@ -121,7 +121,7 @@ def embedding() -> list[Row]:
 
 def training() -> list[Row]:
     """Whole training steps on batches that lie on the device: forward, backward, both optimizers."""
-    from train.losses import binary_cross_entropy
+    from train.losses.pointwise import binary_cross_entropy
     from train.models import RANKERS
     from train.optim.mover import Mover
     from train.spec import OptimizerSpec

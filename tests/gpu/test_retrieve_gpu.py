@@ -11,13 +11,15 @@ import torch
 from core.dataset import Dataset
 from tests.train.clubs import write_clubs
 from train.evaluate import evaluate
-from train.holdout import Holdout
+from train.evaluation.holdout import Holdout
+from train.evaluation.ranking import top_k
+from train.evaluation.spec import EvaluateSpec
+from train.item_sets import ItemSets
 from train.metrics import classification as metric
 from train.metrics.sums import total
 from train.pairs import read_interactions, read_tables, take
-from train.ranking import ItemSets, top_k
 from train.retriever import load_retriever, train_retriever
-from train.spec import EvaluateSpec, RetrieverSpec
+from train.spec import RetrieverSpec
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SPEC = RetrieverSpec.model_validate(
@@ -80,8 +82,8 @@ def test_two_tower_learns_and_is_the_same_twice(clubs: Dataset, tmp_path: Path) 
     retriever = load_retriever(tmp_path / "a")
     tables = read_tables(clubs, retriever.user_features, retriever.item_features)
     holdout = Holdout.of(read_interactions(clubs), "test")
-    query = retriever.user_vectors(take(tables.user, holdout.user_Q))
-    figures = holdout.figures(query, retriever.item_vectors(tables.item), ks=[2])
+    scorer = retriever.scorer(take(tables.user, holdout.user_Q), tables.item)
+    figures = holdout.figures(scorer, ks=[2])
     assert figures["warm"]["recall@2"] > 0.95
 
 

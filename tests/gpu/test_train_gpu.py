@@ -12,7 +12,7 @@ from core.files import hash_tree
 from tests.train.synthetic import Planted, write_planted
 from train.batch import Batch, Features
 from train.loader import Loader
-from train.losses import binary_cross_entropy
+from train.losses.pointwise import binary_cross_entropy
 from train.metrics.classification import auc
 from train.models import RANKERS
 from train.optim.mover import Mover

@@ -67,10 +67,9 @@ def workflow() -> tuple[Fitted, pl.DataFrame]:
     return Workflow(["user_id", "item_id"] >> Categorify(), lists, tags=TAGS).fit(rows), rows
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.mktemp("lists")
-    data, (fitted, rows) = Dataset(base / "data"), workflow()
+def write_data(path: Path, fitted: Fitted, rows: pl.DataFrame) -> Dataset:
+    """What the ETL would write of the users and items above."""
+    data = Dataset(path)
     for folder in ("entities", "raw"):
         (data.path / folder).mkdir(parents=True)
     SCHEMA.write(data.raw_schema_file)
@@ -81,6 +80,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         names = [column.name for column in fitted.schema if Tag(side) in column.tags]
         fitted.transform(table, columns=names).collect().write_parquet(data.features_file(side))
     planted.seen().write_parquet(data.interactions_file)
+    return data
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("lists")
+    fitted, rows = workflow()
+    data = write_data(base / "data", fitted, rows)
     both, user, item = (Features.of(fitted.schema, *tags) for tags in ((), (Tag.USER,), (Tag.ITEM,)))
     towers = Retriever(Additive(user, width=WIDTH, seed=2), Additive(item, width=WIDTH, seed=3), user, item)
     return planted.bundle(base, Parts(data, fitted, Ranker(Additive(both), both), towers))

@@ -17,7 +17,7 @@ from serve.verify import verify
 from tests.serve import planted
 from train.batch import Batch, Features
 from train.models import RANKERS, RETRIEVERS
-from train.models.retriever import Towers
+from train.models.retrieve.base import Sizes, Towers
 from train.retriever import vectors
 
 
@@ -65,7 +65,8 @@ def test_every_ranker(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -
 def test_every_retriever(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -> None:
     dataset, fitted = data
     user, item = (Features.of(fitted.schema.select(tag)) for tag in (planted.Tag.USER, planted.Tag.ITEM))
+    sizes = Sizes(user, item, users=len(planted.users()), items=planted.ITEMS)
     torch.manual_seed(3)
-    towers = RETRIEVERS[kind].model_validate({"kind": kind}).build(user, item, items=planted.ITEMS).eval()
+    towers = RETRIEVERS[kind].model_validate({"kind": kind}).build(sizes).eval()
     path = planted.bundle(tmp_path, Parts(dataset, fitted, None, Retriever(towers, user, item)))
     assert verify(path).ok

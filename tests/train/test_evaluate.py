@@ -18,11 +18,12 @@ from core.dataset import TARGET, USER_INDEX, Dataset
 from core.errors import UserError
 from train.checkpoint import load_tensors, save_tensors
 from train.evaluate import evaluate
-from train.evaluate_ranker import Scored, score, train_rate
+from train.evaluation.ranker import Scored, score, train_rate
+from train.evaluation.spec import EvaluateSpec
+from train.evaluation.verdicts import verdicts
 from train.ranker import load_ranker, train_ranker
 from train.retriever import train_retriever
-from train.spec import EvaluateSpec, RankerSpec, RetrieverSpec
-from train.verdicts import verdicts
+from train.spec import RankerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")
 SPEC = EvaluateSpec(k=(2, 8))

@@ -13,8 +13,9 @@ from ranx import evaluate as ranx
 from sklearn.metrics import ndcg_score
 
 from core.errors import UserError
+from train.evaluation.ranking import top_k
+from train.item_sets import NOTHING, ItemSets
 from train.metrics.ranking import coverage, per_user
-from train.ranking import NOTHING, ItemSets, top_k
 
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=40)
 

@@ -11,11 +11,13 @@ import torch
 from core.dataset import ITEM_INDEX, SPLIT, TARGET, Dataset
 from tests.contract.retrievers import RetrieverContract
 from tests.train.clubs import ITEMS, UNKNOWN, users
-from train.holdout import Holdout
+from train.evaluation.holdout import Holdout
+from train.histories import Histories
 from train.models import RETRIEVERS
-from train.models.popularity import PopularitySpec
-from train.models.two_tower import TwoTowerSpec
-from train.pairs import PairLoader, read_interactions, read_tables, side_features, take
+from train.models.retrieve.base import Facts, Sizes
+from train.models.retrieve.popularity import PopularitySpec
+from train.models.retrieve.two_tower import TwoTowerSpec
+from train.pairs import read_interactions, read_tables, side_features, take
 from train.retriever import Retriever, load_retriever, popularity, train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec
 
@@ -55,8 +57,8 @@ def recall(clubs: Dataset, retriever: Retriever, *, k: int, group: str = "all") 
     """Recall of the test split."""
     holdout = Holdout.of(read_interactions(clubs), "test")
     tables = read_tables(clubs, retriever.user_features, retriever.item_features)
-    query = retriever.user_vectors(take(tables.user, holdout.user_Q))
-    return holdout.figures(query, retriever.item_vectors(tables.item), ks=[k])[group][f"recall@{k}"]
+    scorer = retriever.scorer(take(tables.user, holdout.user_Q), tables.item)
+    return holdout.figures(scorer, ks=[k])[group][f"recall@{k}"]
 
 
 def test_popularity_counts_likes_of_the_training_split(clubs: Dataset) -> None:
@@ -70,9 +72,15 @@ def test_popularity_counts_likes_of_the_training_split(clubs: Dataset) -> None:
 
 def counted(clubs: Dataset) -> Retriever:
     """Popularity."""
-    return popularity(
-        read_interactions(clubs).pairs("train"), side_features(clubs, "user"), side_features(clubs, "item")
-    )
+    return popularity(*facts_of(clubs))
+
+
+def facts_of(clubs: Dataset) -> tuple[Facts, Sizes]:
+    """What is learned from."""
+    interactions = read_interactions(clubs)
+    user, item = side_features(clubs, "user"), side_features(clubs, "item")
+    facts = Facts(interactions.pairs("train"), Histories.of(interactions), read_tables(clubs, user, item))
+    return facts, Sizes(user, item, interactions.users, interactions.items)
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +125,7 @@ def test_every_setting_reaches_the_loss(clubs: Dataset, change: dict[str, object
 
 def first_loss(clubs: Dataset, model: TwoTowerSpec) -> float:
     """The loss of the first batch, with fresh weights of one seed."""
-    user, item = side_features(clubs, "user"), side_features(clubs, "item")
-    pairs = read_interactions(clubs).pairs("train")
+    facts, sizes = facts_of(clubs)
     torch.manual_seed(0)
-    towers = model.build(user, item, items=pairs.items)
-    loss = model.objective(towers, read_tables(clubs, user, item), pairs)
-    return loss(next(PairLoader(pairs, 8, seed=0).epoch(0))).item()
+    loss = model.objective(model.build(sizes), facts)
+    return loss(next(model.batches(facts, batch_size=8, seed=0).epoch(0))).item()

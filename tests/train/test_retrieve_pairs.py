@@ -13,11 +13,12 @@ import torch
 from core.dataset import ITEM_INDEX, SPLIT, TARGET, TIME, USER_INDEX, Dataset
 from core.errors import UserError
 from train.batch import Features
-from train.holdout import Holdout
+from train.evaluation.holdout import Holdout
+from train.evaluation.scorer import VectorScorer
+from train.item_sets import ItemSets
+from train.losses.sampled import log_chance, sampled_softmax
 from train.pairs import ENTITY, Interactions, PairLoader, Pairs, entity_batch, read_interactions, side_features
-from train.ranking import ItemSets
 from train.retriever import train_retriever
-from train.sampled_softmax import log_chance, sampled_softmax
 from train.spec import RetrieverSpec
 
 CPU = torch.device("cpu")
@@ -31,7 +32,7 @@ def copy(clubs: Dataset, place: Path) -> Dataset:
 def interactions(rows: list[tuple[int, int, int, int]]) -> Interactions:
     """(user, item, liked, split) of 4 users and 6 items."""
     user, item, liked, split = torch.tensor(rows).T
-    return Interactions(user, item, liked > 0, split, users=4, items=6)
+    return Interactions(user, item, liked > 0, split, torch.zeros_like(user), users=4, items=6)
 
 
 def test_sides_hold_the_features_of_their_side(clubs: Dataset) -> None:
@@ -205,7 +206,7 @@ def test_holdout_figures_by_hand() -> None:
     data = interactions([(0, 0, 1, 0), (0, 3, 1, 2), (1, 4, 0, 0), (1, 0, 1, 2), (1, 5, 1, 2)])
     held = Holdout.of(data, "test")
     item = torch.tensor([[9.0], [8.0], [0.0], [7.0], [6.0], [5.0]])
-    found = held.figures(torch.ones(2, 1), item, ks=[1, 3])
+    found = held.figures(VectorScorer(torch.ones(2, 1), item), ks=[1, 3])
     # User 0 is shown 1, 3, 4 (0 is seen): 3 at place 2. User 1 is shown 0, 1, 3 (4 is seen): 0 at place 1.
     assert found["warm"]["mrr@3"] == 0.5
     assert found["cold"]["mrr@3"] == 1.0

@@ -50,24 +50,39 @@ class FusedEmbedding(nn.Module):
     def forward(self, ids_BF: Tensor) -> Tensor:
         """Look up ids (int32 or int64) that each lie within their feature's cardinality -> [B, F, E].
 
+        The columns are those of the first features.
+
         Raises:
             ValueError: An id lies outside its table, where it would read another feature's rows (checked on
                 the CPU and without `python -O`; the loader has already checked what it reads).
         """
+        count = ids_BF.shape[1]
         if __debug__ and not torch.compiler.is_compiling() and ids_BF.device.type == "cpu":
-            self._check(ids_BF)
-        found_BFE: Tensor = self.table(ids_BF + self.offsets_F)
+            self._check(ids_BF, self.limits_F[:count])
+        found_BFE: Tensor = self.table(ids_BF + self.offsets_F[:count])
         return found_BFE
 
-    def _check(self, ids_BF: Tensor) -> None:
+    def of(self, feature: int, ids_J: Tensor) -> Tensor:
+        """Look up ids of one feature -> [J, E].
+
+        Raises:
+            ValueError: As `forward`.
+        """
+        if __debug__ and not torch.compiler.is_compiling() and ids_J.device.type == "cpu":
+            self._check(ids_J.unsqueeze(1), self.limits_F[feature : feature + 1])
+        found_JE: Tensor = self.table(ids_J + self.offsets_F[feature])
+        return found_JE
+
+    @staticmethod
+    def _check(ids_BF: Tensor, limits_F: Tensor) -> None:
         if ids_BF.numel() == 0:
             return
         low_F, high_F = torch.aminmax(ids_BF, dim=0)
-        wrong_F = (low_F < 0) | (high_F >= self.limits_F)
+        wrong_F = (low_F < 0) | (high_F >= limits_F)
         if bool(wrong_F.any()):
             feature = int(wrong_F.nonzero()[0])
             raise ValueError(
-                f"ids of feature {feature} must lie in [0, {int(self.limits_F[feature])}), "
+                f"ids of feature {feature} must lie in [0, {int(limits_F[feature])}), "
                 f"got [{int(low_F[feature])}, {int(high_F[feature])}]"
             )
 

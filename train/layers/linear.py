@@ -1,4 +1,4 @@
-"""A linear function of one-hot ids and continuous features: the wide part.
+"""A linear function of ids and continuous features: the wide part.
 
 Shapes: B rows, F categorical features, D continuous features.
 """
@@ -8,26 +8,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from train.batch import Features
-from train.layers.embedding import FusedEmbedding
+from train.batch import Batch, Features
+from train.layers.fields import Fields
 
 
 class SparseLinear(nn.Module):
-    """A weight an id, a weight a continuous feature and a bias; all start at zero."""
+    """A weight an id, a weight a continuous feature and a bias; all start at zero. A list counts with its mean."""
 
     def __init__(self, features: Features) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(()))
-        self.ids = FusedEmbedding(features.cardinalities, 1) if features.categorical else None
+        self.ids = Fields(features, width=1) if features.categorical or features.lists else None
         self.dense_D = nn.Parameter(torch.zeros(len(features.continuous))) if features.continuous else None
         if self.ids is not None:
-            nn.init.zeros_(self.ids.weight)
+            nn.init.zeros_(self.ids.embedding.weight)
 
-    def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
-        """Ids and continuous features -> logit_B."""
-        logit_B = self.bias.expand(ids_BF.shape[0])
+    def forward(self, batch: Batch) -> Tensor:
+        """Batch -> logit_B."""
+        logit_B = self.bias.expand(batch.ids_BF.shape[0])
         if self.ids is not None:
-            logit_B = logit_B + self.ids(ids_BF).sum((1, 2))
+            logit_B = logit_B + self.ids(batch).sum((1, 2))
         if self.dense_D is not None:
-            logit_B = logit_B + dense_BD @ self.dense_D
+            logit_B = logit_B + batch.dense_BD @ self.dense_D
         return logit_B

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from train.ranking import NOTHING
+from train.item_sets import NOTHING
 
 
 def per_user(hit_UK: Tensor, positives_U: Tensor, *, k: int) -> dict[str, Tensor]:

@@ -1,26 +1,11 @@
-"""The models, by the name they have in YAML."""
+"""The models, by the name they have in YAML; each family has its own dict beside its files."""
 
 from __future__ import annotations
 
-from train.models.base import RankerModel
-from train.models.dcn_v2 import DcnV2Spec
-from train.models.dlrm import DlrmSpec
-from train.models.logistic import LogisticSpec
-from train.models.mlp import MlpSpec
-from train.models.popularity import PopularitySpec
-from train.models.retriever import RetrieverModel
-from train.models.two_tower import TwoTowerSpec
-from train.models.wide_deep import WideDeepSpec
+from train.models.rank import CROSS
+from train.models.rank.base import RankerModel
+from train.models.retrieve import FACTORS
+from train.models.retrieve.base import RetrieverModel
 
-RANKERS: dict[str, type[RankerModel]] = {
-    "logistic": LogisticSpec,
-    "mlp": MlpSpec,
-    "wide_deep": WideDeepSpec,
-    "dcn_v2": DcnV2Spec,
-    "dlrm": DlrmSpec,
-}
-
-RETRIEVERS: dict[str, type[RetrieverModel]] = {
-    "popularity": PopularitySpec,
-    "two_tower": TwoTowerSpec,
-}
+RANKERS: dict[str, type[RankerModel]] = {**CROSS}
+RETRIEVERS: dict[str, type[RetrieverModel]] = {**FACTORS}

@@ -46,16 +46,16 @@ def test_the_linear_layer_is_a_sum_of_weights() -> None:
     with torch.no_grad():
         layer.bias.fill_(0.5)
         layer.dense_D.fill_(2.0)
-        layer.ids.weight.copy_(torch.arange(8.0).unsqueeze(1))
-    assert layer(torch.tensor([[1, 2]]), torch.tensor([[3.0]])).tolist() == [0.5 + 6.0 + 1.0 + (3 + 2)]
+        layer.ids.embedding.weight.copy_(torch.arange(8.0).unsqueeze(1))
+    assert layer(Batch(torch.tensor([[1, 2]]), torch.tensor([[3.0]]))).tolist() == [0.5 + 6.0 + 1.0 + (3 + 2)]
 
 
 def test_flat_input_puts_embeddings_before_numbers() -> None:
     flat = FlatInput(Features(("a", "b"), (3, 5), ("x",)), width=4)
     x_BI = flat(Batch(torch.tensor([[1, 2]]), torch.tensor([[9.0]])))
     assert x_BI.shape == (1, flat.outputs)
-    assert torch.equal(x_BI[0, :4], flat.embedding.weight[1])
-    assert torch.equal(x_BI[0, 4:8], flat.embedding.weight[3 + 2])
+    assert torch.equal(x_BI[0, :4], flat.fields.embedding.weight[1])
+    assert torch.equal(x_BI[0, 4:8], flat.fields.embedding.weight[3 + 2])
     assert x_BI[0, 8] == 9.0
 
 

@@ -9,11 +9,11 @@ from core.errors import UserError
 from tests.contract.rankers import FEATURES, RankerContract, fresh, rows
 from train.batch import Features
 from train.models import RANKERS
-from train.models.dcn_v2 import DcnV2Spec
-from train.models.dlrm import DlrmSpec
-from train.models.logistic import LogisticSpec
-from train.models.mlp import MlpSpec
-from train.models.wide_deep import WideDeepSpec
+from train.models.rank.dcn_v2 import DcnV2Spec
+from train.models.rank.dlrm import DlrmSpec
+from train.models.rank.logistic import LogisticSpec
+from train.models.rank.mlp import MlpSpec
+from train.models.rank.wide_deep import WideDeepSpec
 
 
 class TestLogistic(RankerContract):

@@ -17,8 +17,8 @@ from core.files import hash_tree
 from tests.train.synthetic import Planted
 from train.loader import Loader
 from train.metrics.classification import auc
-from train.models.dlrm import DlrmSpec
-from train.models.logistic import LogisticSpec
+from train.models.rank.dlrm import DlrmSpec
+from train.models.rank.logistic import LogisticSpec
 from train.predict import predict
 from train.ranker import baseline_spec, load_ranker, train_ranker
 from train.spec import OptimizerSpec, RankerSpec

@@ -24,8 +24,8 @@ from train.batch import Batch, Features
 from train.checkpoint import Position, best_file, load_checkpoint, save_checkpoint
 from train.determinism import seeded
 from train.loader import Loader
-from train.losses import binary_cross_entropy
-from train.models.mlp import MlpSpec
+from train.losses.pointwise import binary_cross_entropy
+from train.models.rank.mlp import MlpSpec
 from train.optim.mover import Mover
 from train.spec import OptimizerSpec
 from train.trainer import Outcome, Plan, Task, _Run, fit

@@ -1,6 +1,6 @@
 """What a candidate generator is asked in one split, and the figures of its answers.
 
-Shapes: Q users who are asked for, U users, I items, V dimensions of a vector, K list length.
+Shapes: Q users who are asked for, U users, K list length.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from train.evaluation.scorer import Scorer
+from train.item_sets import ItemSets
 from train.metrics.ranking import coverage, per_user
 from train.metrics.sums import mean
 from train.pairs import Interactions
-from train.ranking import ItemSets, top_k
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,17 @@ class Holdout:
         }
         return cls(user_Q, wanted, masked, warm_U, counts)
 
-    def figures(self, query_QV: Tensor, item_IV: Tensor, *, ks: Sequence[int]) -> dict[str, dict[str, float]]:
+    def figures(self, scorer: Scorer, *, ks: Sequence[int]) -> dict[str, dict[str, float]]:
         """Rank the catalogue for each user and average the metrics, over all users and over warm and cold ones.
 
         Args:
-            query_QV: Vectors of `user_Q`, float32.
-            item_IV: Vectors of the catalogue, float32.
+            scorer: Its queries are those of `user_Q`.
             ks: List lengths.
 
         Returns:
             `all`, `warm` and `cold`, each with the metrics at each k and `users`; empty groups are left out.
         """
-        item_QK, _ = top_k(query_QV, item_IV, k=max(ks), user_B=self.user_Q, masked=self.masked)
+        item_QK = scorer.best(max(ks), self.user_Q, self.masked)
         hit_QK = self.wanted.contain(self.user_Q, item_QK).cpu()
         size_Q, warm_Q = self.wanted.sizes[self.user_Q].cpu(), self.warm_U[self.user_Q].cpu()
         values = {name: value for k in ks for name, value in per_user(hit_QK, size_Q, k=k).items()}
@@ -84,7 +84,7 @@ class Holdout:
                 found[group] = {name: mean(value[chosen_Q]) for name, value in values.items()}
                 found[group]["users"] = int(chosen_Q.sum())
                 shown_QK = item_QK.cpu()[chosen_Q]
-                found[group] |= {f"coverage@{k}": coverage(shown_QK, k=k, items=len(item_IV)) for k in ks}
+                found[group] |= {f"coverage@{k}": coverage(shown_QK, k=k, items=scorer.items) for k in ks}
         return found
 
 

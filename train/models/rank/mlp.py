@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from train.batch import Batch, Features
 from train.layers.flat import FlatInput
 from train.layers.mlp import Mlp
-from train.models.base import Dropout, Hidden, RankerModel, Width
+from train.models.rank.base import RankerModel
+from train.models.sizes import Dropout, Hidden, Width
 
 
 class MlpSpec(RankerModel):

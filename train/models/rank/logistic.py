@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from train.batch import Batch, Features
 from train.layers.linear import SparseLinear
-from train.models.base import RankerModel
+from train.models.rank.base import RankerModel
 
 
 class LogisticSpec(RankerModel):
@@ -30,5 +30,5 @@ class Logistic(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Batch -> logit_B."""
-        logit_B: Tensor = self.linear(batch.ids_BF, batch.dense_BD)
+        logit_B: Tensor = self.linear(batch)
         return logit_B

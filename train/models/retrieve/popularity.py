@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch, Features
-from train.models.retriever import CountedModel, Towers
-from train.pairs import ENTITY, Pairs
+from train.batch import Batch
+from train.models.retrieve.base import CountedModel, Facts, Scores, Sizes, Towers
+from train.pairs import ENTITY
 
 
 class PopularitySpec(CountedModel):
@@ -17,14 +17,14 @@ class PopularitySpec(CountedModel):
 
     kind: Literal["popularity"] = "popularity"
 
-    def build(self, user: Features, item: Features, *, items: int) -> Towers:
+    def build(self, sizes: Sizes) -> Towers:
         """Make towers in which no item has been counted yet."""
-        return Towers(_One(), _Counts(items))
+        return Towers(_One(), _Counts(sizes.items))
 
-    def fill(self, towers: Towers, pairs: Pairs) -> None:
+    def fill(self, module: Towers | Scores, facts: Facts) -> None:
         """Count."""
-        counts_I = torch.bincount(pairs.item_P, minlength=pairs.items)
-        towers.load_state_dict({"item.count_I1": counts_I.to(torch.float32).unsqueeze(1)})
+        counts_I = torch.bincount(facts.pairs.item_P, minlength=facts.pairs.items)
+        module.load_state_dict({"item.count_I1": counts_I.to(torch.float32).unsqueeze(1)})
 
 
 class _One(nn.Module):

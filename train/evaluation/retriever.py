@@ -1,6 +1,6 @@
 """Figures of a candidate generator and of popularity, by exact ranking of the whole catalogue.
 
-Shapes: Q users who are asked for, I items, V dimensions of a vector.
+Shapes: Q users who are asked for.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from core.dataset import Dataset
-from train.holdout import Holdout
+from train.evaluation.holdout import Holdout
+from train.evaluation.spec import EvaluateSpec
+from train.evaluation.verdicts import HELD_OUT, verdicts
+from train.histories import Histories
+from train.models.retrieve.base import Facts
 from train.pairs import Interactions, Tables, read_interactions, read_tables, take
-from train.retriever import Retriever, popularity
-from train.spec import EvaluateSpec
-from train.verdicts import HELD_OUT, verdicts
+from train.retriever import Retriever, popularity, queries_at
 
 
 def evaluate_retriever(
@@ -25,9 +27,10 @@ def evaluate_retriever(
     tables = read_tables(dataset, retriever.user_features, retriever.item_features).to(device)
     name = retriever.spec.model.kind
     models = {name: retriever.to(device)}
-    pairs = interactions.pairs("train")
-    models.setdefault("popularity", popularity(pairs, retriever.user_features, retriever.item_features))
-    figures = {key: _retriever_figures(one, interactions, tables, spec) for key, one in models.items()}
+    histories = Histories.of(interactions)
+    facts = Facts(interactions.pairs("train"), histories.until("valid"), tables)
+    models.setdefault("popularity", popularity(facts, retriever.sizes))
+    figures = {key: _figures(one, interactions, histories, tables, spec) for key, one in models.items()}
     rivals = {rival: figures[rival] for rival in figures if rival != name}
     decisive = {f"{metric}@{k}": 1 for metric in ("recall", "ndcg") for k in spec.k}
     return {
@@ -39,18 +42,17 @@ def evaluate_retriever(
     }
 
 
-def _retriever_figures(
-    retriever: Retriever, interactions: Interactions, tables: Tables, spec: EvaluateSpec
+def _figures(
+    retriever: Retriever, interactions: Interactions, histories: Histories, tables: Tables, spec: EvaluateSpec
 ) -> dict[str, dict[str, Any]]:
     """Figures of each split that holds something to be found; of cold and warm users too where there are both."""
     found: dict[str, dict[str, Any]] = {}
-    item_IV = retriever.item_vectors(tables.item)
     for split in HELD_OUT:
         holdout = Holdout.of(interactions, split, mask_seen=spec.mask_seen)
         if not holdout.counts["users"]:
             continue
-        query_QV = retriever.user_vectors(take(tables.user, holdout.user_Q))
-        groups = holdout.figures(query_QV, item_IV, ks=sorted(set(spec.k)))
+        queries = take(queries_at(tables.user, histories, split), holdout.user_Q)
+        groups = holdout.figures(retriever.scorer(queries, tables.item), ks=sorted(set(spec.k)))
         found[split] = {**groups.pop("all"), **holdout.counts}
         if len(groups) > 1:
             found[split]["groups"] = groups

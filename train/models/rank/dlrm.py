@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from train.batch import Batch, Features
-from train.layers.embedding import FusedEmbedding
+from train.layers.fields import Fields
 from train.layers.flat import require_features
 from train.layers.interaction import DotInteraction
 from train.layers.mlp import Mlp
-from train.models.base import Dropout, Hidden, RankerModel, Width
+from train.models.rank.base import RankerModel
+from train.models.sizes import Dropout, Hidden, Width
 
 
 class DlrmSpec(RankerModel):
@@ -49,9 +50,9 @@ class Dlrm(nn.Module):
         self, features: Features, *, width: int, bottom: tuple[int, ...], top: tuple[int, ...], dropout: float
     ) -> None:
         super().__init__()
-        dense, tables = len(features.continuous), len(features.categorical)
+        dense, tables = len(features.continuous), len(features.categorical) + len(features.lists)
         self.bottom = Mlp(dense, (*bottom, width)) if dense else None
-        self.embedding = FusedEmbedding(features.cardinalities, width) if tables else None
+        self.fields = Fields(features, width=width) if tables else None
         self.interaction = DotInteraction(tables + bool(dense))
         inputs = self.interaction.outputs + (width if dense else 0)
         self.keeps_vectors = inputs == 0
@@ -61,8 +62,8 @@ class Dlrm(nn.Module):
         """Batch -> logit_B."""
         dense_BE = None if self.bottom is None else self.bottom(batch.dense_BD)
         vectors = [] if dense_BE is None else [dense_BE.unsqueeze(1)]
-        if self.embedding is not None:
-            vectors.append(self.embedding(batch.ids_BF))
+        if self.fields is not None:
+            vectors.append(self.fields(batch))
         vectors_BGE = torch.cat(vectors, dim=1)
         products_BP = vectors_BGE.flatten(1) if self.keeps_vectors else self.interaction(vectors_BGE)
         top_BI = products_BP if dense_BE is None else torch.cat([dense_BE, products_BP], dim=1)

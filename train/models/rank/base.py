@@ -1,18 +1,11 @@
-"""What a model of this package is: frozen settings that build an `nn.Module`."""
+"""What a ranker is: frozen settings that build an `nn.Module`."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import nn
 
 from core.spec import Spec
 from train.batch import Features
-
-Width = Annotated[int, Field(gt=0)]
-Hidden = tuple[Annotated[int, Field(gt=0)], ...]
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class RankerModel(Spec):

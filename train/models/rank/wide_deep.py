@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from train.batch import Batch, Features
 from train.layers.linear import SparseLinear
-from train.models.base import Dropout, Hidden, RankerModel, Width
-from train.models.mlp import DeepNetwork
+from train.models.rank.base import RankerModel
+from train.models.rank.mlp import DeepNetwork
+from train.models.sizes import Dropout, Hidden, Width
 
 
 class WideDeepSpec(RankerModel):
@@ -44,5 +45,5 @@ class WideDeep(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Batch -> logit_B."""
-        logit_B: Tensor = self.wide(batch.ids_BF, batch.dense_BD) + self.deep(batch)
+        logit_B: Tensor = self.wide(batch) + self.deep(batch)
         return logit_B

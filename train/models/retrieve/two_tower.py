@@ -17,10 +17,10 @@ from torch import Tensor
 from core.dataset import ITEM_INDEX, USER_INDEX
 from train.batch import Batch, Features
 from train.layers.tower import Tower
-from train.models.base import Dropout, Hidden, Width
-from train.models.retriever import Towers, TrainedModel
-from train.pairs import Pairs, Tables, take
-from train.sampled_softmax import log_chance, sampled_softmax
+from train.losses.sampled import log_chance, sampled_softmax
+from train.models.retrieve.base import Facts, Scores, Sizes, Towers, TrainedModel
+from train.models.sizes import Dropout, Hidden, Width
+from train.pairs import Tables, take
 
 
 class TwoTowerSpec(TrainedModel):
@@ -48,13 +48,13 @@ class TwoTowerSpec(TrainedModel):
     correction: bool = True
     uniform_negatives: Annotated[int, Field(ge=0)] = 0
 
-    def build(self, user: Features, item: Features, *, items: int) -> Towers:
+    def build(self, sizes: Sizes) -> Towers:
         """Make the towers.
 
         Raises:
             UserError: A side has no features.
         """
-        return TwoTowers(self._tower(user, scale=1.0 / self.temperature), self._tower(item, scale=1.0))
+        return TwoTowers(self._tower(sizes.user, scale=1.0 / self.temperature), self._tower(sizes.item, scale=1.0))
 
     def _tower(self, features: Features, *, scale: float) -> Tower:
         return Tower(
@@ -66,14 +66,15 @@ class TwoTowerSpec(TrainedModel):
             scale=scale,
         )
 
-    def objective(self, towers: Towers, tables: Tables, pairs: Pairs) -> Callable[[Batch], Tensor]:
+    def objective(self, module: Towers | Scores, facts: Facts) -> Callable[[Batch], Tensor]:
         """Make the loss over in-batch and uniform negatives."""
-        if not isinstance(towers, TwoTowers):
-            raise TypeError(f"two towers are trained together, got {type(towers).__name__}")
+        if not isinstance(module, TwoTowers):
+            raise TypeError(f"two towers are trained together, got {type(module).__name__}")
+        pairs, tables, towers = facts.pairs, facts.tables, module
         count_U = torch.bincount(pairs.user_P, minlength=pairs.users)
         count_I = torch.bincount(pairs.item_P, minlength=pairs.items)
-        towers.query.expect(count_U, tables.user.ids_BF, unknown=self.unknown)
-        towers.item.expect(count_I, tables.item.ids_BF, unknown=self.unknown)
+        towers.query.expect(count_U, tables.user, unknown=self.unknown)
+        towers.item.expect(count_I, tables.item, unknown=self.unknown)
         return _Objective(towers, tables, count_I, uniform=self.uniform_negatives, correct=self.correction)
 
 

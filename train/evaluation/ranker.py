@@ -17,13 +17,13 @@ from torch import Tensor
 
 from core.dataset import TARGET, USER_INDEX, Dataset
 from core.errors import UserError
+from train.evaluation.spec import EvaluateSpec
+from train.evaluation.verdicts import HELD_OUT, verdicts
 from train.loader import Loader
 from train.metrics import classification as metric
 from train.metrics.sums import mean
 from train.predict import predict
 from train.ranker import Ranker
-from train.spec import EvaluateSpec
-from train.verdicts import HELD_OUT, verdicts
 
 BINS = 20
 POINTS = 200

@@ -12,7 +12,8 @@ from train.batch import Batch, Features
 from train.layers.cross import Cross
 from train.layers.flat import FlatInput
 from train.layers.mlp import Mlp, linear
-from train.models.base import Dropout, Hidden, RankerModel, Width
+from train.models.rank.base import RankerModel
+from train.models.sizes import Dropout, Hidden, Width
 
 
 class DcnV2Spec(RankerModel):

@@ -1,0 +1,13 @@
+"""The candidate generators, by the name they have in YAML."""
+
+from __future__ import annotations
+
+from train.models.retrieve.base import RetrieverModel
+from train.models.retrieve.popularity import PopularitySpec
+from train.models.retrieve.two_tower import TwoTowerSpec
+
+FACTORS: dict[str, type[RetrieverModel]] = {
+    "popularity": PopularitySpec,
+    "two_tower": TwoTowerSpec,
+}
+"""Models of who liked what."""
