@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from etl.fitted import Fitted
+    from train.models.retrieve.base import RetrieverModel
 
 
 class TrainedRanker(Protocol):
@@ -88,6 +89,24 @@ class Parts:
     given: tuple[str, ...] = ()
 
 
+def require_served(model: RetrieverModel) -> None:
+    """Check that a bundle can hold a candidate generator.
+
+    Raises:
+        UserError: Its query reads more than features.
+    """
+    from train.models.retrieve.base import Reads
+
+    more = sorted(model.reads - {Reads.FEATURES})
+    if more:
+        raise UserError(
+            f"the query of {model.kind} reads the {' and the '.join(more)} of a user, which bundles of this version "
+            "don't hold",
+            where="train.retriever.model",
+            cure="leave out the export (`--until evaluate`), or choose a model of features, such as two_tower",
+        )
+
+
 def load_parts(dataset: Dataset, train_dir: Path) -> Parts:
     """Read the workflow and what was trained: `train_dir` holds `ranker/`, `retriever/` or both.
 
@@ -104,5 +123,7 @@ def load_parts(dataset: Dataset, train_dir: Path) -> Parts:
         raise UserError("there is no trained model here", where=str(train_dir), cure="run the train stage first")
     ranker = load_ranker(found[RANKER]) if RANKER in found else None
     retriever = load_retriever(found[RETRIEVER]) if RETRIEVER in found else None
+    if retriever is not None:
+        require_served(retriever.spec.model)
     fitted = Fitted.load(dataset.workflow_dir)
     return Parts(dataset, for_serving(fitted), ranker, retriever, tuple(given_columns(fitted)))
