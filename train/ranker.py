@@ -16,7 +16,6 @@ from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
 from train.labels import require_two_classes
 from train.loader import Loader
-from train.losses.pointwise import binary_cross_entropy
 from train.metrics.classification import auc, logloss
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.rank.logistic import LogisticSpec
@@ -134,7 +133,7 @@ def _train_afresh(
 
         def loss(batch: Batch) -> Tensor:
             assert batch.target_B is not None, "the loader was asked for the target"
-            return binary_cross_entropy(module(batch), batch.target_B)
+            return spec.loss.mean(module(batch), batch.target_B)
 
         task = Task(module, loss, train, validate)
         outcome = fit(task, _plan(spec, run), out, device=device)

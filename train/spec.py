@@ -8,6 +8,7 @@ from pydantic import Field
 
 from core.spec import Spec
 from core.union import ByKind
+from train.losses.pointwise import POINTWISE, BceSpec, PointwiseLoss
 from train.models import RANKERS, RETRIEVERS
 from train.models.rank.base import RankerModel
 from train.models.retrieve.base import RetrieverModel
@@ -25,7 +26,8 @@ class OptimizerSpec(Spec):
         rate: Learning rate of the dense part.
         weight_decay: AdamW's decoupled decay of the dense part.
         embedding: Optimizer of the embedding tables.
-        embedding_rate: Its learning rate; None: 0.02 for row-wise Adagrad, `rate` for Adam, 0.1 for SGD.
+        embedding_rate: Its learning rate; None: 0.02 for both kinds of Adagrad, `rate` for both kinds of Adam, 0.1 for
+            SGD.
         embedding_decay: L2 penalty on the rows that a batch touches.
         clip_norm: Largest global norm of the gradients; None: no clipping.
         warmup_steps: Steps over which both rates rise linearly from 0.
@@ -34,18 +36,18 @@ class OptimizerSpec(Spec):
 
     rate: Rate = 1e-3
     weight_decay: Penalty = 0.0
-    embedding: Literal["rowwise_adagrad", "adam", "sgd"] = "rowwise_adagrad"
+    embedding: Literal["adagrad", "rowwise_adagrad", "adam", "rowwise_adam", "sgd"] = "rowwise_adagrad"
     embedding_rate: Rate | None = None
     embedding_decay: Penalty = 0.0
     clip_norm: Rate | None = None
     warmup_steps: Count = 0
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
 
     @property
     def rate_of_embeddings(self) -> float:
         """Learning rate of the embedding tables."""
-        usual = {"rowwise_adagrad": 0.02, "adam": self.rate, "sgd": 0.1}
-        return usual[self.embedding] if self.embedding_rate is None else self.embedding_rate
+        usual = {"adagrad": 0.02, "rowwise_adagrad": 0.02, "sgd": 0.1}
+        return usual.get(self.embedding, self.rate) if self.embedding_rate is None else self.embedding_rate
 
 
 class RankerSpec(Spec):
@@ -55,6 +57,7 @@ class RankerSpec(Spec):
         model: The model, `{kind: dlrm, ...}`.
         epochs: Most passes over the training split.
         batch_size: Rows a step.
+        loss: What a row costs: `bce`, `{kind: bce, positive_weight: 5}`, `{kind: focal, gamma: 2, alpha: .25}`.
         optimizer: How the weights move.
         monitor: The figure of the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
@@ -65,6 +68,7 @@ class RankerSpec(Spec):
     model: Annotated[RankerModel, ByKind(RANKERS, noun="ranker")]
     epochs: Positive = 5
     batch_size: Positive = 4096
+    loss: Annotated[PointwiseLoss, ByKind(POINTWISE, noun="loss")] = BceSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     monitor: Literal["auc", "logloss"] = "auc"
     patience: Positive = 2

@@ -66,6 +66,29 @@ class Sgd(SparseOptimizer):
         weight_RE.index_add_(0, gradient.rows_U, gradient.values_UE, alpha=-rate)
 
 
+class Adagrad(SparseOptimizer):
+    """Adagrad with one accumulator a weight: `a += g^2`, `w -= rate * g / (sqrt(a) + eps)` (Duchi et al., 2011).
+
+    A row that the batch did not touch has no gradient, and with g = 0 dense Adagrad moves nothing either: on touched
+    rows alone it is the dense optimizer.
+    """
+
+    eps = 1e-10
+
+    def fresh(self, weight_RE: Tensor) -> dict[str, Tensor]:
+        """One accumulator a weight, at zero."""
+        return {"accumulator": torch.zeros_like(weight_RE)}
+
+    def update(
+        self, weight_RE: Tensor, state: dict[str, Tensor], gradient: RowGradient, *, rate: float, step: int
+    ) -> None:
+        """Move the touched rows and their accumulators."""
+        rows_U, values_UE = gradient.rows_U, gradient.values_UE
+        sum_UE = state["accumulator"].index_select(0, rows_U).addcmul_(values_UE, values_UE)
+        state["accumulator"].index_copy_(0, rows_U, sum_UE)
+        weight_RE.index_add_(0, rows_U, values_UE / (sum_UE.sqrt_() + self.eps), alpha=-rate)
+
+
 class RowwiseAdagrad(SparseOptimizer):
     """Adagrad with one accumulator a row: `a += mean(g^2)`, `w -= rate * g / (sqrt(a) + eps)`.
 
@@ -111,8 +134,35 @@ class Adam(SparseOptimizer):
         weight_RE.index_add_(0, rows_U, first_UE / (second_UE.sqrt_() + self.eps), alpha=-size)
 
 
+class RowwiseAdam(SparseOptimizer):
+    """Adam on touched rows with one second moment a row, of the mean of `g^2`.
+
+    It needs half the memory of `Adam`. FBGEMM calls it partial row-wise Adam.
+    """
+
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+
+    def fresh(self, weight_RE: Tensor) -> dict[str, Tensor]:
+        """A first moment a weight and a second moment a row, at zero."""
+        return {"first": torch.zeros_like(weight_RE), "second": weight_RE.new_zeros(weight_RE.shape[0])}
+
+    def update(
+        self, weight_RE: Tensor, state: dict[str, Tensor], gradient: RowGradient, *, rate: float, step: int
+    ) -> None:
+        """Move the touched rows and their moments."""
+        rows_U, values_UE = gradient.rows_U, gradient.values_UE
+        first_UE = state["first"].index_select(0, rows_U).lerp_(values_UE, 1 - self.beta1)
+        second_U = state["second"].index_select(0, rows_U).lerp_(values_UE.square().mean(1), 1 - self.beta2)
+        state["first"].index_copy_(0, rows_U, first_UE)
+        state["second"].index_copy_(0, rows_U, second_U)
+        size = rate * (1 - self.beta2**step) ** 0.5 / (1 - self.beta1**step)
+        weight_RE.index_add_(0, rows_U, first_UE / (second_U.sqrt_() + self.eps).unsqueeze(1), alpha=-size)
+
+
 EMBEDDING_OPTIMIZERS: dict[str, type[SparseOptimizer]] = {
+    "adagrad": Adagrad,
     "rowwise_adagrad": RowwiseAdagrad,
     "adam": Adam,
+    "rowwise_adam": RowwiseAdam,
     "sgd": Sgd,
 }

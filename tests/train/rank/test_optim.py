@@ -34,10 +34,14 @@ def _reference(kind: str, weight: Tensor, dense: Tensor, memory: dict[str, Tenso
     elif kind == "rowwise_adagrad":
         memory["a"] = memory.get("a", torch.zeros(ROWS, 1)) + dense.pow(2).mean(1, keepdim=True)
         weight -= rate * dense / (memory["a"].sqrt() + 1e-8)
+    elif kind == "adagrad":
+        memory["a"] = memory.get("a", torch.zeros_like(weight)) + dense.pow(2)
+        weight -= rate * dense / (memory["a"].sqrt() + 1e-10)
     else:
         m, v = memory.get("m", torch.zeros_like(weight)), memory.get("v", torch.zeros_like(weight))
         memory["m"] = torch.where(touched, 0.9 * m + 0.1 * dense, m)
-        memory["v"] = torch.where(touched, 0.999 * v + 0.001 * dense.pow(2), v)
+        square = dense.pow(2) if kind == "adam" else dense.pow(2).mean(1, keepdim=True).expand_as(dense)
+        memory["v"] = torch.where(touched, 0.999 * v + 0.001 * square, v)
         size = rate * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
         weight -= torch.where(touched, size * memory["m"] / (memory["v"].sqrt() + 1e-8), torch.zeros(1))
 
@@ -68,6 +72,31 @@ def test_adam_is_torch_sparse_adam() -> None:
         reference.step()
         adam.update(ours, state, RowGradient.of(sparse), rate=0.05, step=step)
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_adagrad_is_torch_adagrad_over_all_rows() -> None:
+    ours, theirs = torch.randn(ROWS, WIDTH), nn.Parameter(torch.empty(ROWS, WIDTH))
+    theirs.data.copy_(ours)
+    reference = torch.optim.Adagrad([theirs], lr=0.05)
+    adagrad = EMBEDDING_OPTIMIZERS["adagrad"]()
+    state = adagrad.fresh(ours)
+    for step in range(1, 6):
+        sparse, theirs.grad = _gradients(ours, [step, 0, step, 2], seed=step)
+        reference.step()
+        adagrad.update(ours, state, RowGradient.of(sparse), rate=0.05, step=step)
+    torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_rowwise_adam_keeps_one_second_moment_a_row() -> None:
+    sizes = {
+        kind: _numbers(EMBEDDING_OPTIMIZERS[kind]().fresh(torch.zeros(ROWS, WIDTH)))
+        for kind in ("adam", "rowwise_adam")
+    }
+    assert sizes == {"adam": 2 * ROWS * WIDTH, "rowwise_adam": ROWS * WIDTH + ROWS}
+
+
+def _numbers(state: dict[str, Tensor]) -> int:
+    return sum(value.numel() for value in state.values())
 
 
 def test_untouched_rows_keep_their_bits() -> None:
@@ -146,7 +175,12 @@ def test_every_weight_has_one_optimizer() -> None:
 
 @given(step=st.integers(0, 200), warmup=st.integers(0, 50), total=st.integers(1, 100))
 def test_rates_stay_between_nothing_and_all(step: int, warmup: int, total: int) -> None:
-    for shape in ("constant", "cosine"):
+    for shape in ("constant", "linear", "cosine"):
         assert 0.0 <= factor(step, warmup=warmup, total=total, shape=shape) <= 1.0
     if step + 1 >= warmup:
         assert factor(step, warmup=warmup, total=total, shape="constant") == 1.0
+
+
+def test_the_line_ends_one_step_after_the_last() -> None:
+    rates = [factor(step, warmup=0, total=4, shape="linear") for step in range(6)]
+    assert rates == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
