@@ -12,7 +12,7 @@ from core.dataset import TARGET
 from core.errors import UserError
 from etl.care.findings import Finding
 from etl.dataset.sources import Roles
-from etl.dataset.splits import ColumnSplit, RandomSplit, SplitSpec
+from etl.dataset.splits import ColumnSplit, RandomSplit, SplitSpec, UserRandomSplit
 from etl.features import FeatureSpec
 from etl.ops.base import Operator, Rows
 from etl.ops.windows.clock import seconds
@@ -20,13 +20,13 @@ from etl.rows import RepeatsRule
 from etl.rows.base import Rule
 
 
-def require_own_targets_unread(features: Sequence[FeatureSpec], target: str) -> None:
+def require_own_targets_unread(features: Sequence[FeatureSpec], target: str | None) -> None:
     """Check that no feature is made of the target of its own row.
 
     Raises:
         UserError: One is; names it.
     """
-    answers = {target, TARGET}
+    answers = {TARGET, *([] if target is None else [target])}
     for feature in features:
         if answers.intersection(_columns(feature)) & feature.ops[0].own(_columns(feature)):
             raise UserError(
@@ -43,7 +43,7 @@ def require_own_targets_unread(features: Sequence[FeatureSpec], target: str) -> 
                 )
 
 
-def require_known_outcomes(features: Sequence[FeatureSpec], rules: Sequence[Rule], target: str) -> None:
+def require_known_outcomes(features: Sequence[FeatureSpec], rules: Sequence[Rule], target: str | None) -> None:
     """Check that no feature is made of an outcome (`rows: repeats`) before it is known.
 
     Raises:
@@ -75,9 +75,11 @@ def _require_late(operator: Operator[Any], feature: FeatureSpec, rule: RepeatsRu
         )
 
 
-def plan_findings(features: Sequence[FeatureSpec], split: SplitSpec, roles: Roles, target: str) -> Iterator[Finding]:
+def plan_findings(
+    features: Sequence[FeatureSpec], split: SplitSpec, roles: Roles, target: str | None
+) -> Iterator[Finding]:
     """What the settings alone tell."""
-    chance = isinstance(split, RandomSplit)
+    chance = isinstance(split, RandomSplit | UserRandomSplit)
     if chance and roles.time:
         told = f"the split is random though {roles.time} tells the time, so models learn from rows later than those"
         yield Finding("split", roles.time, f"{told} that judge them; `split: time` is the honest one")
@@ -86,8 +88,10 @@ def plan_findings(features: Sequence[FeatureSpec], split: SplitSpec, roles: Role
             yield from _operator(operator, feature, target, unordered=chance or isinstance(split, ColumnSplit))
 
 
-def _operator(operator: Operator[Any], feature: FeatureSpec, target: str, *, unordered: bool) -> Iterator[Finding]:
-    answers, columns = {target, TARGET}, _names(feature)
+def _operator(
+    operator: Operator[Any], feature: FeatureSpec, target: str | None, *, unordered: bool
+) -> Iterator[Finding]:
+    answers, columns = {TARGET, *([] if target is None else [target])}, _names(feature)
     if operator.rows is Rows.DROPPED and answers.intersection(operator.dependencies):
         told = f"{operator.kind} of {columns} chooses rows by their target, which nobody knows of rows to come"
         yield Finding("rows", columns, told)

@@ -72,7 +72,7 @@ def label(sources: Sources, spec: EtlSpec, workplace: Path, engine: Engine, seed
     raw = open_raw(sources, wanted(sources, spec), workplace, stage=engine.staged, made=made, rules=spec.rows)
     roles = raw.roles
     time = time_of(roles.time, None if roles.time is None else raw.types[roles.time])
-    timed = raw.frame.with_columns(target(spec.target, raw.types[spec.target.column]), time)
+    timed = raw.frame.with_columns(target(spec.target, raw.types), time)
     seen = _look(raw, spec)
     frame = learn(spec.split, Rows(timed, roles, seed, engine.ordered))(timed)
     return Labelled(raw, frame, seen, *_count(frame, spec))
@@ -105,7 +105,8 @@ def wanted(sources: Sources, spec: EtlSpec) -> dict[str, str]:
     require_own_targets_unread(spec.features, spec.target.column)
     require_known_outcomes(spec.features, spec.rows, spec.target.column)
     asked = dict.fromkeys((*workflow.inputs, *workflow.dependencies), "a feature")
-    asked[spec.target.column] = "the target"
+    if spec.target.column is not None:
+        asked[spec.target.column] = "the target"
     for name in workflow.fit_dependencies:
         asked.setdefault(name, "the fit of a feature")
     for role, name in sources.roles.model_dump().items():

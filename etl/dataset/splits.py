@@ -59,6 +59,14 @@ class UserTimeSplit(ShareSplit):
     """
 
 
+class UserRandomSplit(ShareSplit):
+    """Some rows of each user by a hash of their number and the seed: the usual split of papers without times.
+
+    Of a user with n rows floor(n test) judge and floor(n valid) choose, but at least one each where the share is
+    above zero and a row is left to train on (the split by ratio of RecBole, grouped by user).
+    """
+
+
 class RandomSplit(ShareSplit):
     """Rows by a hash of their number and the seed, whatever the order or the partitioning."""
 
@@ -75,15 +83,20 @@ class ColumnSplit(SplitSpec):
         train: Its values that train.
         valid: Its values that choose.
         test: Its values that judge.
+        valid_share: Share of the rows with a value that trains that choose instead, by a hash of their number and the
+            seed: for published splits that have no validation rows.
     """
 
     column: str
     train: tuple[bool | int | str, ...] = Field(min_length=1)
     valid: tuple[bool | int | str, ...] = ()
     test: tuple[bool | int | str, ...] = ()
+    valid_share: Share = 0
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
+        if self.valid and self.valid_share:
+            raise ValueError("name the values that choose, or give `valid_share`, not both")
         named = [*self.train, *self.valid, *self.test]
         twice = sorted({str(value) for value in named if named.count(value) > 1})
         if twice:
@@ -99,6 +112,7 @@ SPLIT_SPECS: dict[str, type[SplitSpec]] = {
     "time": TimeSplit,
     "user_time": UserTimeSplit,
     "leave_last_out": LeaveLastOutSplit,
+    "user_random": UserRandomSplit,
     "random": RandomSplit,
     "column": ColumnSplit,
     "none": NoSplit,

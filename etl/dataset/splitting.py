@@ -24,6 +24,7 @@ from etl.dataset.splits import (
     ShareSplit,
     SplitSpec,
     TimeSplit,
+    UserRandomSplit,
     UserTimeSplit,
 )
 from etl.dataset.times import length_of
@@ -32,7 +33,7 @@ from etl.values.mix import below, mix64
 Assign = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Adds the column SPLIT to a frame that has ROW, TIME and the role columns."""
 _ROUNDING = 1e-9
-_PLACE, _COUNT = "__place__", "__count__"
+_PLACE, _COUNT, _KEY = "__place__", "__count__", "__key__"
 
 
 @dataclass(frozen=True)
@@ -106,46 +107,61 @@ def _user_time(spec: UserTimeSplit, rows: Rows) -> Assign:
     def last(share: float) -> pl.Expr:
         return (pl.col(_COUNT) * share + _ROUNDING).floor().cast(pl.Int64)
 
-    return _by_user(rows, last(spec.valid + spec.test), last(spec.test))
+    _need("time", rows.roles.time)
+    return _by_user(rows, pl.col(TIME), last(spec.valid + spec.test), last(spec.test))
+
+
+def _user_random(spec: UserRandomSplit, rows: Rows) -> Assign:
+    def whole(share: float) -> pl.Expr:
+        return (pl.col(_COUNT) * share + _ROUNDING).floor().cast(pl.Int64)
+
+    def filled(share: float, left: pl.Expr) -> pl.Expr:
+        """At least one where there is a share, and more than one row is left."""
+        few = (whole(share) == 0) & (left > 1) if share else pl.lit(value=False)
+        return whole(share) + few.cast(pl.Int64)
+
+    test = filled(spec.test, pl.col(_COUNT) - whole(spec.valid) - whole(spec.test))
+    valid = filled(spec.valid, pl.col(_COUNT) - whole(spec.valid) - test)
+    return _by_user(rows, mix64(ROW, rows.seed), valid + test, test)
 
 
 def _leave_last_out(_: LeaveLastOutSplit, rows: Rows) -> Assign:
     def last(count: int) -> pl.Expr:
         return pl.when(pl.col(_COUNT) >= 3).then(count).otherwise(0)
 
-    return _by_user(rows, last(2), last(1))
-
-
-def _by_user(rows: Rows, both: pl.Expr, test: pl.Expr) -> Assign:
-    """Cut each user's rows, in order of time and row: the last `both` of n leave training, the last `test` judge."""
-    user = _need("user", rows.roles.user)
     _need("time", rows.roles.time)
-    cuts = _user_cuts(rows.frame.select(user, TIME, ROW).collect(engine="streaming"), user, both, test)
+    return _by_user(rows, pl.col(TIME), last(2), last(1))
+
+
+def _by_user(rows: Rows, key: pl.Expr, both: pl.Expr, test: pl.Expr) -> Assign:
+    """Cut each user's rows, in order of key and row: the last `both` of n leave training, the last `test` judge."""
+    user = _need("user", rows.roles.user)
+    cuts = _user_cuts(rows.frame.select(user, key.alias(_KEY), ROW).collect(engine="streaming"), user, both, test)
 
     def assign(frame: pl.LazyFrame) -> pl.LazyFrame:
         joined = frame.join(cuts.lazy(), on=user, how="left", maintain_order="left" if rows.ordered else "none")
-        sides = _sides(_not_before("valid"), _not_before("test"))
+        sides = _sides(_not_before("valid", key), _not_before("test", key))
         return joined.with_columns(sides).drop(cuts.columns[1:])
 
     return assign
 
 
 def _user_cuts(events: pl.DataFrame, user: str, both: pl.Expr, test: pl.Expr) -> pl.DataFrame:
-    """One row a user: TIME and ROW at which its validation and its test rows start, null where there are none."""
-    ordered = events.sort(user, TIME, ROW)
+    """One row a user: key and ROW at which its validation and its test rows start, null where there are none."""
+    ordered = events.sort(user, _KEY, ROW)
     place = pl.int_range(pl.len()).over(user)
     counted = ordered.with_columns(place.alias(_PLACE), pl.len().over(user).cast(pl.Int64).alias(_COUNT))
     cuts = ordered.select(user).unique(maintain_order=True)
     for side, count in (("valid", both), ("test", test)):
         starts = counted.filter(pl.col(_PLACE) == pl.col(_COUNT) - count)
-        names = {TIME: f"{TIME}{side}", ROW: f"{ROW}{side}"}
+        names = {_KEY: f"{_KEY}{side}", ROW: f"{ROW}{side}"}
         cuts = cuts.join(starts.select(user, **{new: old for old, new in names.items()}), on=user, how="left")
     return cuts
 
 
-def _not_before(side: str) -> pl.Expr:
-    time, row = pl.col(f"{TIME}{side}"), pl.col(f"{ROW}{side}")
-    late = (pl.col(TIME) > time) | ((pl.col(TIME) == time) & (pl.col(ROW) >= row))
+def _not_before(side: str, key: pl.Expr) -> pl.Expr:
+    start, row = pl.col(f"{_KEY}{side}"), pl.col(f"{ROW}{side}")
+    late = (key > start) | ((key == start) & (pl.col(ROW) >= row))
     return late.fill_null(value=False)
 
 
@@ -168,8 +184,10 @@ def _column(spec: ColumnSplit, rows: Rows) -> Assign:
             cure="name the value under train, valid or test",
         )
     value = pl.col(spec.column).cast(key)
-    sides = [value.is_in([one for one, side in named.items() if side >= least]) for least in (1, 2)]
-    return lambda frame: frame.with_columns(_sides(*sides))
+    held_out, judges = (value.is_in([one for one, side in named.items() if side >= least]) for least in (1, 2))
+    if spec.valid_share:
+        held_out = held_out | (mix64(ROW, rows.seed) >= below(1 - spec.valid_share))
+    return lambda frame: frame.with_columns(_sides(held_out, judges))
 
 
 def _comparable(dtype: pl.DataType, key: pl.DataType) -> bool:
@@ -200,7 +218,7 @@ def expects(spec: SplitSpec) -> tuple[str, ...]:
     if isinstance(spec, ShareSplit):
         return ("train", *(["valid"] if spec.valid else []), *(["test"] if spec.test else []))
     if isinstance(spec, ColumnSplit):
-        return ("train", *(["valid"] if spec.valid else []), *(["test"] if spec.test else []))
+        return ("train", *(["valid"] if spec.valid or spec.valid_share else []), *(["test"] if spec.test else []))
     return ("train",) if isinstance(spec, NoSplit) else ("train", "valid", "test")
 
 
@@ -209,6 +227,7 @@ _LEARNERS: dict[type[SplitSpec], Callable[[Any, Rows], Assign]] = {
     RandomSplit: _random,
     TimeSplit: _time,
     UserTimeSplit: _user_time,
+    UserRandomSplit: _user_random,
     LeaveLastOutSplit: _leave_last_out,
     ColumnSplit: _column,
 }

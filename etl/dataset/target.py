@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 import polars as pl
@@ -19,39 +20,53 @@ class TargetSpec(Spec):
         column: The column that tells; it can't be a feature too.
         at_least: Positive where the value is at least this (ratings).
         equals: Positive where the value is this (`">50K"`). With neither rule the column itself holds 0 and 1.
+        every_row: Every row is positive: the data hold nothing but what happened (purchases, plays). Candidate
+            generators learn from such rows; a ranker has nothing to tell apart.
 
     Example:
         >>> TargetSpec(column="rating", at_least=4).at_least
         4.0
     """
 
-    column: str
+    column: str | None = None
     at_least: float | None = None
     equals: bool | int | float | str | None = None
+    every_row: bool = False
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if self.at_least is not None and self.equals is not None:
             raise ValueError("give `at_least` or `equals`, not both")
+        if self.every_row and (self.column, self.at_least, self.equals) != (None, None, None):
+            raise ValueError("`every_row: true` stands alone: no column decides")
+        if not self.every_row and self.column is None:
+            raise ValueError("name the `column` that tells, or `every_row: true` where every row is positive")
         return self
 
+    @property
+    def where(self) -> str:
+        """Its place, for messages."""
+        return f"target {self.column or 'every_row'}"
 
-def target(spec: TargetSpec, dtype: pl.DataType) -> pl.Expr:
+
+def target(spec: TargetSpec, types: Mapping[str, pl.DataType]) -> pl.Expr:
     """The column TARGET: float32, 0 or 1.
 
     Args:
         spec: The rule.
-        dtype: Type of its column.
+        types: Of the raw columns.
 
     Raises:
         UserError: The rule doesn't go with the type.
 
     Example:
         >>> ratings = pl.DataFrame({"rating": [3, 4]})
-        >>> ratings.select(target(TargetSpec(column="rating", at_least=4), pl.Int64())).to_series().to_list()
+        >>> ratings.select(target(TargetSpec(column="rating", at_least=4), ratings.schema)).to_series().to_list()
         [0.0, 1.0]
     """
-    value = pl.col(spec.column)
+    if spec.column is None:
+        return pl.lit(1.0, pl.Float32).alias(TARGET)
+    value, dtype = pl.col(spec.column), types[spec.column]
     if spec.equals is not None:
         _require_kind(spec, dtype, _kind(spec.equals))
         value = value == spec.equals
@@ -59,9 +74,7 @@ def target(spec: TargetSpec, dtype: pl.DataType) -> pl.Expr:
         _require_kind(spec, dtype, "numbers")
         value = value >= spec.at_least
     elif _holds(dtype) not in {"numbers", "booleans"}:
-        raise UserError(
-            f"the column holds {dtype}, not 0 and 1", where=f"target {spec.column}", cure="add `equals: VALUE`"
-        )
+        raise UserError(f"the column holds {dtype}, not 0 and 1", where=spec.where, cure="add `equals: VALUE`")
     return value.cast(pl.Float32).alias(TARGET)
 
 
@@ -69,7 +82,7 @@ def _require_kind(spec: TargetSpec, dtype: pl.DataType, kind: str) -> None:
     if _holds(dtype) != kind:
         raise UserError(
             f"the column holds {dtype}, which can't be compared with {_threshold(spec)!r}",
-            where=f"target {spec.column}",
+            where=spec.where,
             cure="write the value as the data have it",
         )
 
@@ -98,7 +111,7 @@ def require_labels(spec: TargetSpec, frame: pl.LazyFrame) -> None:
     Raises:
         UserError: A row holds another value; names the first one.
     """
-    if spec.equals is not None or spec.at_least is not None:
+    if spec.column is None or spec.equals is not None or spec.at_least is not None:
         return
     value = pl.col(spec.column).cast(pl.Float64)
     odd = frame.filter((value != 0) & (value != 1)).select(ROW, spec.column).head(1).collect(engine="streaming")
@@ -106,22 +119,22 @@ def require_labels(spec: TargetSpec, frame: pl.LazyFrame) -> None:
         row, found = odd.row(0)
         raise UserError(
             f"the label {found!r} in row {row} is neither 0 nor 1",
-            where=f"target {spec.column}",
+            where=spec.where,
             cure="add a rule: `at_least: NUMBER` or `equals: VALUE`",
         )
 
 
 def require_both_classes(spec: TargetSpec, positives: float, rows: int) -> None:
-    """Check that the training rows hold both classes.
+    """Check that the training rows hold both classes, unless every row is positive by rule.
 
     Raises:
         UserError: All of them are positive, or none is.
     """
-    if 0 < positives < rows:
+    if spec.every_row or 0 < positives < rows:
         return
     which = "positive" if positives else "negative"
     raise UserError(
         f"all {rows} training rows are {which}",
-        where=f"target {spec.column}",
-        cure="mend the target's rule, or split otherwise",
+        where=spec.where,
+        cure="mend the target's rule, or split otherwise; where every row is positive, say `every_row: true`",
     )

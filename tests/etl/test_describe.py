@@ -121,7 +121,7 @@ def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.M
 )
 def test_target_rules(rule: dict[str, Any], values: list[Any], answer: list[int | None]) -> None:
     frame = pl.DataFrame({"y": values})
-    found = frame.select(target(TargetSpec(column="y", **rule), frame.schema["y"])).to_series()
+    found = frame.select(target(TargetSpec(column="y", **rule), frame.schema)).to_series()
     assert found.to_list() == answer
     assert found.dtype == pl.Float32
 

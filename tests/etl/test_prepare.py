@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pydantic import ValidationError
 
 from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX, Dataset
+from core.errors import UserError
 from core.files import hash_file, hash_tree
 from core.schema import Tag
 from etl import Fitted
@@ -188,6 +191,37 @@ def test_no_split_trains_on_everything(flat: Desk) -> None:
     assert dataset.manifest()["rows"] == {"train": 40, "valid": 0, "test": 0}
     assert dataset.files("test") == []
     assert pl.read_parquet(dataset.sample_file).height == 40
+
+
+def test_data_of_nothing_but_positives(desk: Desk) -> None:
+    desk.spec |= {"target": {"every_row": True}, "split": {"by": "user_random", "valid": 0.1, "test": 0.1}}
+    del desk.sources["roles"]["time"]
+    dataset = desk.prepare()
+    interactions = pl.read_parquet(dataset.interactions_file)
+    assert interactions[TARGET].to_list() == [1.0] * log().height
+    assert all(rows(dataset, split)[TARGET].unique().to_list() == [1.0] for split in SPLITS)
+    assert dataset.manifest()["rows"] == Counter(SPLITS[side] for side in interactions[SPLIT])
+    assert hash_tree(dataset.path) == hash_tree(desk.prepare().path)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ({}, "name the `column`"),
+        ({"every_row": True, "column": "rating"}, "stands alone"),
+        ({"at_least": 4}, "name the `column`"),
+    ],
+)
+def test_targets_that_make_no_sense(target: dict[str, object], told: str, desk: Desk) -> None:
+    desk.spec["target"] = target
+    with pytest.raises(ValidationError, match=told):
+        desk.prepare()
+
+
+def test_one_class_is_told_with_the_way_out(desk: Desk) -> None:
+    desk.spec["target"] = {"column": "rating", "at_least": 0}
+    with pytest.raises(UserError, match=r"training rows are positive.*every_row: true"):
+        desk.prepare()
 
 
 SCRIPT = """

@@ -22,6 +22,7 @@ from etl.dataset.splits import (
     RandomSplit,
     SplitSpec,
     TimeSplit,
+    UserRandomSplit,
     UserTimeSplit,
 )
 from etl.dataset.splitting import Rows, expects, learn
@@ -96,6 +97,40 @@ def test_engines_that_restore_order_later_give_the_same(events: list[tuple[int, 
     assert sides(spec, events) == sides(spec, events, ordered=False)
 
 
+def user_random_by_hand(count: int, valid: float, test: float) -> list[int]:
+    """Rows of a user that train, choose and judge: whole shares, then one more for a side that would be empty."""
+    sizes = [0, floor(count * valid + 1e-9), floor(count * test + 1e-9)]
+    sizes[0] = count - sum(sizes)
+    for side, share in ((2, test), (1, valid)):
+        if sizes[0] > 1 and share and not sizes[side]:
+            sizes[side], sizes[0] = 1, sizes[0] - 1
+    return sizes
+
+
+@given(EVENTS, SHARES, st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_user_random(events: list[tuple[int, int]], shares: tuple[float, float], seed: int) -> None:
+    spec = UserRandomSplit(valid=shares[0], test=shares[1])
+    found = sides(spec, events, seed=seed)
+    assert found == sides(spec, [(user, 0) for user, _ in events], seed=seed), "times don't matter"
+    assert found == sides(spec, events, seed=seed, ordered=False)
+    own: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for (user, _), side in zip(events, found, strict=True):
+        own[user][side] += 1
+    for counts in own.values():
+        assert [counts[side] for side in range(3)] == user_random_by_hand(sum(counts.values()), *shares)
+
+
+def test_user_random_needs_no_time_and_follows_the_seed() -> None:
+    frame = pl.LazyFrame({"user": [n % 9 for n in range(900)]}).with_row_index(ROW)
+    found = [
+        learn(UserRandomSplit(), Rows(frame, Roles(user="user"), seed))(frame).collect()[SPLIT].to_list()
+        for seed in (1, 1, 2)
+    ]
+    assert found[0] == found[1] != found[2]
+    assert Counter(found[0]) == {0: 720, 1: 90, 2: 90}
+
+
 def test_random_depends_on_row_and_seed_alone() -> None:
     spec = RandomSplit(valid=0.1, test=0.2)
     many = [(0, n) for n in range(20_000)]
@@ -145,11 +180,22 @@ def test_column_of_booleans() -> None:
     assert learn(spec, Rows(frame, Roles(), 1))(frame).collect()[SPLIT].to_list() == [2, 0]
 
 
+def test_a_share_of_a_columns_training_rows_chooses() -> None:
+    frame = pl.LazyFrame({"part": ["test" if n % 5 == 0 else "train" for n in range(5000)]}).with_row_index(ROW)
+    spec = ColumnSplit(column="part", train=("train",), test=("test",), valid_share=0.1)
+    assert expects(spec) == ("train", "valid", "test")
+    found = learn(spec, Rows(frame, Roles(), 1))(frame).collect()
+    assert set(found.filter(pl.col("part") == "test")[SPLIT]) == {2}
+    counts = Counter(found.filter(pl.col("part") == "train")[SPLIT])
+    assert set(counts) == {0, 1}
+    assert counts[1] == pytest.approx(400, abs=60)
+
+
 def test_none_trains_on_everything() -> None:
     assert sides(NoSplit(), [(0, 1), (1, 2)]) == [0, 0]
 
 
-@pytest.mark.parametrize("spec", [UserTimeSplit(), LeaveLastOutSplit()])
+@pytest.mark.parametrize("spec", [UserTimeSplit(), LeaveLastOutSplit(), UserRandomSplit()])
 def test_splits_by_user_need_a_user(spec: SplitSpec) -> None:
     frame = pl.LazyFrame({TIME: [1]}).with_row_index(ROW)
     with pytest.raises(UserError, match=r"needs the user role"):
@@ -177,6 +223,7 @@ def test_time_is_the_split_when_none_is_named() -> None:
         ({"by": "random", "valid": 0.6, "test": 0.4}, "leave something to train on"),
         ({"by": "column", "column": "a", "train": [1], "test": [1]}, "named twice"),
         ({"by": "time", "share": 1}, "unknown key"),
+        ({"by": "column", "column": "a", "train": [1], "valid": [2], "valid_share": 0.1}, "not both"),
     ],
 )
 def test_settings_that_make_no_sense(settings_: dict[str, object], told: str) -> None:
