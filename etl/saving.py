@@ -27,6 +27,7 @@ from etl.ops import OPERATORS
 from etl.seen import Seen
 from etl.steps import PlannedStep, Step, raw_columns
 from etl.types import polars_type
+from etl.values.kept import kept
 
 VERSION = 3
 FILE = "workflow.json"
@@ -139,7 +140,7 @@ def _table(value: Mapping[str, Any], directory: Path) -> pl.DataFrame:
         told = "the file is not the one that was saved with the workflow"
         raise UserError(told, where=str(path), cure="fit again")
     try:
-        return pl.read_parquet(path)
+        return kept(pl.read_parquet(path))
     except pe.PolarsError as error:
         raise UserError(f"this table can't be read ({_brief(error)})", where=str(path), cure="fit again") from None
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from etl import Workflow
+from etl import Fitted, Workflow
 from etl.engines import CpuEngine
 from etl.ops import Categorify
 from etl.values import kept
@@ -99,6 +99,17 @@ def test_a_vocabulary_that_grew_lies_in_a_file(large, tmp_path):
     fitted = Workflow(["x"] >> Categorify()).fit(pl.DataFrame({"x": range(500)}))
     fitted = fitted.update(pl.DataFrame({"x": range(300, 700)}))
     assert maps(tmp_path)
+
+
+def test_a_loaded_vocabulary_lies_in_a_file(large, tmp_path):
+    rows = pl.DataFrame({"x": range(500)})
+    Workflow(["x"] >> Categorify()).fit(rows).save(tmp_path / "saved")
+    assert not maps(tmp_path)
+    loaded = Fitted.load(tmp_path / "saved")
+    assert maps(tmp_path)
+    assert loaded.transform(rows).collect()["x"].n_unique() == 500
+    del loaded
+    assert not maps(tmp_path)
 
 
 def test_what_was_counted_lies_in_files_at_once(large, tmp_path):
