@@ -103,7 +103,7 @@ class TestKCore:
             if not poor:
                 break
             rest = [pair for pair in rest if pair != poor[0]]
-        made = k_core(frame, user="u", item="i", least_user=user, least_item=item, count=count)  # type: ignore[arg-type]
+        made = k_core(frame, user="u", item="i", least_user=user, least_item=item, count=count)  # type: ignore[arg-type] # as drawn
         assert made.collect().rows() == rest
 
     def test_the_whole_unravels(self) -> None:

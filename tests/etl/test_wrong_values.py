@@ -51,7 +51,7 @@ def timed(*parts: pl.DataFrame | str, dtypes: bool = False) -> Spoil:
 
 
 def zoned(zone: str | None, unit: str = "us") -> pl.DataFrame:
-    return frame(t=pl.Series(HOURS).cast(pl.Datetime(unit)).dt.replace_time_zone(zone))  # type: ignore[arg-type]
+    return frame(t=pl.Series(HOURS).cast(pl.Datetime(unit)).dt.replace_time_zone(zone))  # type: ignore[arg-type] # a name of a unit
 
 
 def csv(value: Callable[[int], object], *, column: str = "a") -> str:
@@ -181,7 +181,7 @@ def test_offsets_of_a_csv_are_instants(flat: Desk, text: str, first: datetime) -
     from etl.read import open_table
 
     path = flat.write("t.csv", f"t,x\n{text},1\n,2\n")
-    table = open_table(TableSpec(path=path, dtypes={"t": "datetime"}))  # type: ignore[arg-type]
+    table = open_table(TableSpec(path=path, dtypes={"t": "datetime"}))  # type: ignore[arg-type] # as YAML gives it
     assert table.read(lambda scan: scan.collect())["t"].to_list() == [first, None]
 
 
@@ -190,6 +190,6 @@ def test_a_column_that_turns_to_text_is_told(flat: Desk, caplog: pytest.LogCaptu
     from etl.read import open_table
 
     paths = [flat.write("1.csv", "a\n1\n2\n"), flat.write("2.csv", "a\n3\nfoo\n")]
-    open_table(TableSpec(path=paths))  # type: ignore[arg-type]
+    open_table(TableSpec(path=paths))  # type: ignore[arg-type] # as YAML gives it
     assert "the column a is read as text: the value 'foo' in the column a is no int64" in caplog.text
     assert "2.csv:3" in caplog.text
