@@ -152,6 +152,7 @@ def _plan(spec: RankerSpec, run: str) -> Plan:
         larger_is_better=spec.monitor == "auc",
         patience=spec.patience,
         checkpoint_seconds=spec.checkpoint_seconds,
+        average=spec.average,
     )
 
 

@@ -252,6 +252,7 @@ class _Training:
             larger_is_better=True,
             patience=spec.patience,
             checkpoint_seconds=spec.checkpoint_seconds,
+            average=spec.average,
         )
 
 

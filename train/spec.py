@@ -50,6 +50,16 @@ class OptimizerSpec(Spec):
         return usual.get(self.embedding, self.rate) if self.embedding_rate is None else self.embedding_rate
 
 
+class AverageSpec(Spec):
+    """An exponential moving average of all weights, which is what is validated, kept and exported.
+
+    Attributes:
+        decay: How much of the average stays at a step; about `1 / (1 - decay)` steps count.
+    """
+
+    decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
+
+
 class RankerSpec(Spec):
     """Training of a ranker.
 
@@ -59,6 +69,7 @@ class RankerSpec(Spec):
         batch_size: Rows a step.
         loss: What a row costs: `bce`, `{kind: bce, positive_weight: 5}`, `{kind: focal, gamma: 2, alpha: .25}`.
         optimizer: How the weights move.
+        average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
         monitor: The figure of the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
@@ -70,6 +81,7 @@ class RankerSpec(Spec):
     batch_size: Positive = 4096
     loss: Annotated[PointwiseLoss, ByKind(POINTWISE, noun="loss")] = BceSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
+    average: AverageSpec | None = None
     monitor: Literal["auc", "logloss"] = "auc"
     patience: Positive = 2
     checkpoint_seconds: Penalty = 120.0
@@ -83,6 +95,7 @@ class RetrieverSpec(Spec):
         epochs: Most passes over the positive training pairs.
         batch_size: Pairs a step.
         optimizer: How the weights move.
+        average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
         monitor_k: List length of the recall on the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
@@ -93,6 +106,7 @@ class RetrieverSpec(Spec):
     epochs: Positive = 20
     batch_size: Positive = 1024
     optimizer: OptimizerSpec = OptimizerSpec(embedding_rate=0.05)
+    average: AverageSpec | None = None
     monitor_k: Positive = 50
     patience: Positive = 3
     checkpoint_seconds: Penalty = 120.0

@@ -29,7 +29,7 @@ from train.checkpoint import (
 from train.determinism import deterministic, random_state, set_random_state
 from train.optim.mover import Mover
 from train.precision import fast_products
-from train.spec import OptimizerSpec
+from train.spec import AverageSpec, OptimizerSpec
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Plan:
         larger_is_better: Which way.
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; also one after each epoch.
+        average: Which average of the weights is validated and kept in their place.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Plan:
     larger_is_better: bool
     patience: int
     checkpoint_seconds: float
+    average: AverageSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class _Run:
 
     def __init__(self, task: Task, plan: Plan, out: Path, device: torch.device) -> None:
         self._task, self._plan, self._out, self._device = task, plan, out, device
-        self._mover = Mover(task.module, plan.optimizer, steps=plan.epochs * task.batches.steps)
+        steps = plan.epochs * task.batches.steps
+        self._mover = Mover(task.module, plan.optimizer, steps=steps, average=plan.average)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         # Asking a GPU for the loss waits for it: once in a while is enough, since a NaN stays in the sum.
         self._look_every = 1 if device.type == "cpu" else 100
@@ -152,9 +155,11 @@ class _Run:
         self.seconds += time.monotonic() - started
         self._look()
         self._task.module.eval()
-        with torch.inference_mode():
-            valid = {name: float(value) for name, value in self._task.validate().items()}
-        self._close(valid)
+        with self._mover.averaged():
+            with torch.inference_mode():
+                valid = {name: float(value) for name, value in self._task.validate().items()}
+            better = self._keep(valid)
+        self._close(valid, better=better)
 
     @property
     def _rows_a_step(self) -> int:
@@ -190,13 +195,23 @@ class _Run:
             "and normalize or clip numbers with large values",
         )
 
-    def _close(self, valid: Mapping[str, float]) -> None:
-        """Write down an epoch, and keep its weights if they are the best so far."""
+    def _keep(self, valid: Mapping[str, float]) -> bool:
+        """Keep the weights if they are the best so far, and tell whether they are."""
         plan, position = self._plan, self.position
-        number, value = position.epoch + 1, valid[plan.monitor]
+        value = valid[plan.monitor]
         if math.isnan(value):
             cure = "it may hold one class alone: give it more rows in etl.split"
             raise UserError(f"the {plan.monitor} of the validation split is not a number", where=plan.where, cure=cure)
+        sign = 1.0 if plan.larger_is_better else -1.0
+        better = position.best_epoch == 0 or sign * value > sign * position.best
+        if better:
+            save_tensors(best_file(self._out, position.epoch + 1), self._task.module.state_dict())
+        return better
+
+    def _close(self, valid: Mapping[str, float], *, better: bool) -> None:
+        """Write down an epoch."""
+        plan, position = self._plan, self.position
+        number = position.epoch + 1
         rate, embedding_rate = self._mover.rates(number * self._task.batches.steps - 1)
         entry = {
             "epoch": number,
@@ -205,14 +220,10 @@ class _Run:
             "rate": rate,
             "embedding_rate": embedding_rate,
         }
-        sign = 1.0 if plan.larger_is_better else -1.0
-        better = position.best_epoch == 0 or sign * value > sign * position.best
-        if better:
-            save_tensors(best_file(self._out, number), self._task.module.state_dict())
         self.position = Position(
             epoch=number,
             best_epoch=number if better else position.best_epoch,
-            best=value if better else position.best,
+            best=valid[plan.monitor] if better else position.best,
             history=(*position.history, entry),
         )
         self._loss.zero_()
@@ -228,6 +239,7 @@ class _Run:
         parts = {
             "weight": self._task.module.state_dict(),
             "optimizer": self._mover.state(),
+            "average": self._mover.average_state(),
             "random": random_state(self._device),
         }
         save_checkpoint(self._out, self.position, parts, self._plan.run)
@@ -236,6 +248,7 @@ class _Run:
     def _restore(self, found: Checkpoint) -> None:
         self._task.module.load_state_dict(found.part("weight"))
         self._mover.load(found.part("optimizer"))
+        self._mover.load_average(found.part("average"))
         set_random_state(found.part("random"), self._device)
         self.position = found.position
         self._loss.fill_(found.position.loss)

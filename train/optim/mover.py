@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from train.layers.embedding import FusedEmbedding
+from train.optim.average import Average
 from train.optim.schedule import factor
 from train.optim.sparse import EMBEDDING_OPTIMIZERS, RowGradient
-from train.spec import OptimizerSpec
+from train.spec import AverageSpec, OptimizerSpec
 
 
 class Mover:
@@ -20,6 +22,7 @@ class Mover:
         module: Its `FusedEmbedding` tables get the sparse optimizer.
         spec: The settings.
         steps: Steps of the whole training, for the schedule.
+        average: Which average of the weights to keep beside them; None: none.
 
     Example:
         >>> table = FusedEmbedding([3], 2)
@@ -30,7 +33,9 @@ class Mover:
         ['table.weight:accumulator']
     """
 
-    def __init__(self, module: nn.Module, spec: OptimizerSpec, *, steps: int) -> None:
+    def __init__(
+        self, module: nn.Module, spec: OptimizerSpec, *, steps: int, average: AverageSpec | None = None
+    ) -> None:
         self._spec, self._steps = spec, steps
         tables = {id(part.weight) for part in module.modules() if isinstance(part, FusedEmbedding)}
         named = dict(module.named_parameters())
@@ -39,6 +44,7 @@ class Mover:
         self._sparse = EMBEDDING_OPTIMIZERS[spec.embedding]()
         self._states = {name: self._sparse.fresh(weight.detach()) for name, weight in self._tables.items()}
         self._adamw = _adamw(list(self._dense.values()), spec) if self._dense else None
+        self._average = None if average is None else Average(self._tables, self._dense, average.decay)
 
     def rates(self, step: int) -> tuple[float, float]:
         """Learning rates of the dense part and of the embeddings at a step."""
@@ -60,6 +66,8 @@ class Mover:
             if self._spec.embedding_decay > 0.0:
                 touched_UE = weight.index_select(0, gradient.rows_U)
                 gradient.values_UE.add_(touched_UE, alpha=self._spec.embedding_decay)
+            if self._average is not None:
+                self._average.catch_up(name, gradient.rows_U)
             self._sparse.update(weight, self._states[name], gradient, rate=embedding_rate, step=step + 1)
             weight.grad = None
         if self._adamw is not None:
@@ -67,6 +75,20 @@ class Mover:
                 group["lr"] = rate
             self._adamw.step()
             self._adamw.zero_grad(set_to_none=True)
+        if self._average is not None:
+            self._average.step({name: gradient.rows_U for name, gradient in gradients.items()}, step)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside the block the module holds the averages of its weights, if averages are kept."""
+        if self._average is None:
+            yield
+            return
+        self._average.swap()
+        try:
+            yield
+        finally:
+            self._average.swap()
 
     def _clip(self, gradients: Mapping[str, RowGradient], limit: float) -> None:
         """Scale all gradients together to a global norm of at most `limit` (Pascanu et al., 2013)."""
@@ -86,6 +108,15 @@ class Mover:
             for weight, parameter in self._dense.items():
                 found |= {f"{weight}:{name}": value for name, value in self._adamw.state[parameter].items()}
         return found
+
+    def average_state(self) -> dict[str, Tensor]:
+        """The averages and what they need to go on; empty where none are kept."""
+        return {} if self._average is None else self._average.state()
+
+    def load_average(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `average_state` gave."""
+        if self._average is not None:
+            self._average.load(state)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take up the memory that `state` gave, on whatever device it lies."""
