@@ -1,0 +1,175 @@
+"""LightGCN: vectors of users and items, spread over the graph of who liked what.
+
+Source: He et al., 2020, LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation.
+
+Shapes: B pairs, U users, I items, N nodes (users, then items), V dimensions of a vector.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from core.dataset import ITEM_INDEX, USER_INDEX
+from train.batch import Batch
+from train.item_sets import ItemSets
+from train.losses.catalogue import BprLoss, catalogue_loss
+from train.models.retrieve.base import Facts, Reads, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.mf import Loss, Negatives, fill_unknown
+from train.models.sizes import Width
+from train.negatives.drawn import UniformNegatives
+from train.pairs import ENTITY
+
+
+class LightGcnSpec(TrainedModel):
+    """Settings of LightGCN; by default as in its paper.
+
+    The graph is spread over once a batch, so a large `batch_size` makes epochs short. The vectors are dense weights:
+    `optimizer.rate` moves them.
+
+    Attributes:
+        embedding_dim: Dimensions of the vectors.
+        layers: How often vectors are spread.
+        l2: Penalty on the squared length of the unspread vectors of each pair's user and own item.
+        loss: What is made smaller.
+        negatives: What the own item is compared with.
+        unit: Vectors of length one (cosine similarity); then `sampled_softmax` wants a temperature near 0.1.
+    """
+
+    kind: Literal["lightgcn"] = "lightgcn"
+    reads: ClassVar[frozenset[Reads]] = frozenset({Reads.USER})
+    embedding_dim: Width = 64
+    layers: Annotated[int, Field(ge=0)] = 3
+    l2: Annotated[float, Field(ge=0.0)] = 1e-4
+    loss: Loss = BprLoss()
+    negatives: Negatives = UniformNegatives()
+    unit: bool = False
+
+    def build(self, sizes: Sizes) -> Towers:
+        """Make fresh vectors of all users and items."""
+        return Graph(sizes.users, sizes.items, width=self.embedding_dim, layers=self.layers, unit=self.unit)
+
+    def objective(self, module: Towers | Scores, facts: Facts) -> Callable[[Batch], Tensor]:
+        """Make the loss of a batch of pairs."""
+        if not isinstance(module, Graph):
+            raise TypeError(f"a graph is trained as a whole, got {type(module).__name__}")
+        module.connect(facts.positives)
+        sampler, users = self.negatives.sampler(facts.pairs), facts.pairs.users
+
+        def loss(batch: Batch) -> Tensor:
+            user_B, own_B = batch.extra[USER_INDEX], batch.extra[ITEM_INDEX]
+            user_UV, item_IV = module.spread()
+            ranked = catalogue_loss(
+                self.loss,
+                sampler,
+                query_BV=user_UV[user_B],
+                item_vectors=lambda item_N: item_IV[item_N],
+                items=facts.pairs.items,
+                user_B=user_B,
+                own_B=own_B,
+            )
+            if self.l2 == 0.0:
+                return ranked
+            touched = module.fresh_NV[torch.cat([user_B, own_B + users])]
+            return ranked + self.l2 * touched.square().sum() / (2 * len(user_B))
+
+        return loss
+
+
+class Spread(torch.autograd.Function):
+    """One product with a symmetric sparse matrix: its gradient is the same product."""
+
+    @staticmethod
+    def forward(ctx: Any, adjacency: Tensor, vector_NV: Tensor) -> Tensor:
+        """A x."""
+        ctx.adjacency = adjacency
+        return adjacency @ vector_NV
+
+    @staticmethod
+    def backward(ctx: Any, gradient_NV: Tensor) -> tuple[None, Tensor]:
+        """A^T g = A g."""
+        return None, ctx.adjacency @ gradient_NV.contiguous()
+
+
+class Graph(Towers):
+    """Unspread vectors, which are trained, and the spread ones of the last `settle`, which rank."""
+
+    query: Settled
+    item: Settled
+
+    def __init__(self, users: int, items: int, *, width: int, layers: int, unit: bool) -> None:
+        super().__init__(Settled(users + 1, width), Settled(items, width))
+        self.layers, self.unit, self.users = layers, unit, users
+        # Normal with a deviation of 0.1, as in the code of the paper's authors.
+        self.fresh_NV = nn.Parameter(torch.randn(users + items, width) * 0.1)
+        self.adjacency: Tensor | None = None
+        self.known_U: Tensor | None = None
+
+    def connect(self, liked: ItemSets) -> None:
+        """Learn who liked what."""
+        self.adjacency, self.known_U = adjacency(liked), liked.sizes > 0
+
+    def spread(self) -> tuple[Tensor, Tensor]:
+        """Vectors of users and items: the mean of the unspread ones and of each layer (equation 4)."""
+        if self.adjacency is None:
+            raise RuntimeError("a graph without edges: connect it first")
+        layer_NV = total_NV = self.fresh_NV
+        for _ in range(self.layers):
+            layer_NV = Spread.apply(self.adjacency, layer_NV)  # type: ignore[no-untyped-call]
+            total_NV = total_NV + layer_NV
+        mean_NV = total_NV / (self.layers + 1)
+        mean_NV = normalize(mean_NV, dim=1) if self.unit else mean_NV
+        return mean_NV[: self.users], mean_NV[self.users :]
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Store the spread vectors; somebody new, and who liked nothing, gets the mean of the others."""
+        if self.known_U is None:
+            return
+        user_UV, item_IV = self.spread()
+        self.query.vector_NV[:-1], self.item.vector_NV[:] = user_UV, item_IV
+        fill_unknown(self.query.vector_NV, self.known_U)
+
+
+class Settled(nn.Module):
+    """A stored vector a row."""
+
+    vector_NV: Tensor
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("vector_NV", torch.zeros(rows, width))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Batch with `extra[ENTITY]` -> vector_BV."""
+        return self.vector_NV[batch.extra[ENTITY]]
+
+
+def adjacency(liked: ItemSets) -> Tensor:
+    """D^-1/2 A D^-1/2 of users and items as a sparse matrix by rows, [U + I, U + I] (equation 3).
+
+    Example:
+        >>> sets = ItemSets.of(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), users=2, items=2)
+        >>> adjacency(sets).to_dense()[:2, 2:]
+        tensor([[0.7071, 0.5000],
+                [0.0000, 0.7071]])
+    """
+    users, device = liked.users, liked.item_P.device
+    user_P, item_P = liked.pairs(torch.arange(users, device=device))
+    row, column = torch.cat([user_P, item_P + users]), torch.cat([item_P + users, user_P])
+    order = torch.argsort(row, stable=True)
+    row, column = row[order], column[order]
+    degree_N = torch.bincount(row, minlength=users + liked.items)
+    scale_N = degree_N.clamp(min=1).to(torch.float64).rsqrt()
+    start_N1 = torch.cat([degree_N.new_zeros(1), degree_N.cumsum(0)])
+    weight = (scale_N[row] * scale_N[column]).to(torch.float32)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        size = (len(degree_N), len(degree_N))
+        return torch.sparse_csr_tensor(start_N1, column, weight, size, check_invariants=True)
