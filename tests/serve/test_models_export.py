@@ -21,7 +21,7 @@ from train.models import RANKERS, RETRIEVERS
 from train.models.retrieve.base import Sizes, Towers
 from train.retriever import vectors
 
-NOT_SERVED: frozenset[str] = frozenset()
+NOT_SERVED: frozenset[str] = frozenset({"ease", "ials", "item_knn"})
 """Kinds of candidate generators that `serve.parts.require_served` refuses."""
 
 

@@ -9,12 +9,16 @@ import pytest
 import torch
 
 from core.dataset import ITEM_INDEX, SPLIT, TARGET, Dataset
+from tests.contract.counted import CountedContract
 from tests.contract.retrievers import RetrieverContract
 from tests.train.clubs import ITEMS, UNKNOWN, users
 from train.evaluation.holdout import Holdout
 from train.histories import Histories
 from train.models import RETRIEVERS
 from train.models.retrieve.base import Facts, Sizes
+from train.models.retrieve.ease import EaseSpec
+from train.models.retrieve.ials import IalsSpec
+from train.models.retrieve.item_knn import ItemKnnSpec
 from train.models.retrieve.popularity import PopularitySpec
 from train.models.retrieve.two_tower import TwoTowerSpec
 from train.pairs import read_interactions, read_tables, side_features, take
@@ -24,7 +28,7 @@ from train.spec import OptimizerSpec, RetrieverSpec
 CPU = torch.device("cpu")
 
 
-class TestPopularity(RetrieverContract, model=PopularitySpec()):
+class TestPopularity(CountedContract, model=PopularitySpec()):
     """Counts."""
 
 
@@ -39,8 +43,25 @@ class TestDeepTwoTower(
     """Perceptrons, cosine similarity, in-batch negatives alone."""
 
 
+class TestItemKnn(CountedContract, model=ItemKnnSpec(neighbours=6, shrink=1.0)):
+    """A sparse matrix of items by items."""
+
+
+class TestEase(CountedContract, model=EaseSpec(l2=2.0)):
+    """A whole matrix of items by items."""
+
+
+class TestNearestEase(CountedContract, model=EaseSpec(l2=2.0, neighbours=6)):
+    """The largest weights of each column."""
+
+
+class TestIals(CountedContract, model=IalsSpec(embedding_dim=8, sweeps=3)):
+    """Vectors of items, and users folded in."""
+
+
 def test_every_model_has_its_contract() -> None:
-    tested = {test.model.kind for test in (TestPopularity, TestTwoTower, TestDeepTwoTower)}
+    counted = (TestPopularity, TestItemKnn, TestEase, TestNearestEase, TestIals)
+    tested = {test.model.kind for test in (*counted, TestTwoTower, TestDeepTwoTower)}
     assert tested == set(RETRIEVERS)
 
 

@@ -1,0 +1,1 @@
+"""Large matrices of items by items, made and inverted in little memory."""
