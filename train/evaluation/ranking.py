@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
+from train.evaluation.shortlist import SPARE, Shortlist, shortlists
 from train.item_sets import NOTHING, ItemSets
 
 BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Scores held at a time. 8 MiB of float64 stay in a CPU's cache; a GPU wants few, large steps."""
 
 
+@torch.no_grad()
 def top_k(
     query_BD: Tensor,
     item_ID: Tensor,
@@ -57,13 +59,41 @@ def top_k(
             "the vectors of the candidate generator hold NaN or infinity: its training diverged",
             cure="lower train.retriever.optimizer.rate",
         )
+    if not len(query_BD):
+        return torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k)
+    if len(item_ID) <= k + SPARE:
+        return _by_rows(query_BD, item_ID, k=k, user_B=user_B, masked=masked, block=block)
+    found, open_rows = [], []
+    for short in shortlists(query_BD, item_ID, k=k, user_B=user_B, masked=masked, block=block):
+        found.append(_judged(query_BD, item_ID, short, k))
+        open_rows.append(short.start + short.whole_B.nonzero().squeeze(1))
+    item_BK, score_BK = _read(torch.cat(found))
+    rows = torch.cat(open_rows)
+    if len(rows):
+        user_R = None if user_B is None else user_B[rows]
+        whole = _by_rows(query_BD[rows], item_ID, k=k, user_B=user_R, masked=masked, block=block)
+        item_BK[rows], score_BK[rows] = whole
+    return item_BK, score_BK
+
+
+def _judged(query_BD: Tensor, item_ID: Tensor, short: Shortlist, k: int) -> Tensor:
+    """Keys of the k best of a shortlist, by exact scores."""
+    query_BD = query_BD[short.start : short.start + len(short.item_BC)].to(torch.float64)
+    item_BCD = item_ID[short.item_BC.clamp(max=len(item_ID) - 1)].to(torch.float64)
+    score_BC = torch.bmm(item_BCD, query_BD.unsqueeze(2)).squeeze(2)
+    key_BC = _keys(score_BC, short.item_BC).masked_fill_(~short.there_BC, _MASKED)
+    return torch.topk(key_BC, k, dim=1).values
+
+
+def _by_rows(
+    query_BD: Tensor, item_ID: Tensor, *, k: int, user_B: Tensor | None, masked: ItemSets | None, block: int | None
+) -> tuple[Tensor, Tensor]:
+    """The k best items of each query by the exact scores of all items."""
     catalogue_DI = item_ID.to(torch.float64).T.contiguous()
 
     def score(start: int, stop: int) -> Tensor:
         return query_BD[start:stop].to(torch.float64) @ catalogue_DI
 
-    if not len(query_BD):
-        return torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k)
     size = block or block_size(len(item_ID), item_ID.device)
     return best(score, rows=len(query_BD), k=k, user_B=user_B, masked=masked, block=size)
 
@@ -94,7 +124,8 @@ def best(
     """
     found = []
     for start in range(0, rows, block):
-        key_BI = _keys(score(start, min(start + block, rows)))
+        score_BI = score(start, min(start + block, rows))
+        key_BI = _keys(score_BI, torch.arange(score_BI.shape[1], device=score_BI.device))
         if masked is not None and user_B is not None:
             row, item = masked.pairs(user_B[start : start + block])
             key_BI[row, item] = _MASKED
@@ -109,15 +140,16 @@ _MASKED = -(1 << 63)
 """Below the key of every score."""
 
 
-def _keys(score_BI: Tensor) -> Tensor:
+def _keys(score_BI: Tensor, item: Tensor) -> Tensor:
     """Integers that order like (score rounded to float32, then smaller item first), all distinct in a row.
+
+    `item` numbers the items: [I], or [B, I] where each row has its own.
 
     The bits of an IEEE float order like a signed integer once the magnitude bits of negative numbers are flipped.
     """
     bits_BI = score_BI.to(torch.float32).add_(0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
     rising_BI = (bits_BI >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(bits_BI)
-    tie_I = _LOW - torch.arange(score_BI.shape[1], device=score_BI.device)
-    return rising_BI.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(tie_I)
+    return rising_BI.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(_LOW - item)
 
 
 def _read(key_BK: Tensor) -> tuple[Tensor, Tensor]:
