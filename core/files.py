@@ -22,6 +22,9 @@ from core.errors import UserError
 
 TEMPORARY = ".tmp-"
 RETIRED = ".old-"
+EVENTS = "events.out.tfevents."
+"""What names of TensorBoard's event files begin with. They hold times, for people to watch a training; no result
+depends on them, so no hash of a directory counts them."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -132,9 +135,13 @@ def hash_file(path: Path) -> str:
 
 
 def hash_tree(directory: Path) -> dict[str, str]:
-    """SHA-256 of each file under a directory, by its relative path, in order of path."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): hash_file(path) for path in files}
+    """SHA-256 of each file under a directory but `EVENTS`, by its relative path, in order of path."""
+    return {path.relative_to(directory).as_posix(): hash_file(path) for path in files_below(directory)}
+
+
+def files_below(directory: Path) -> list[Path]:
+    """The files under a directory that a hash of it counts: all but `EVENTS`, in order of path."""
+    return sorted(path for path in directory.rglob("*") if path.is_file() and not path.name.startswith(EVENTS))
 
 
 def inside(base: Path, name: str) -> Path:

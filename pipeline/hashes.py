@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import UserError
-from core.files import hash_file, hash_json, read_json, write_json
+from core.files import files_below, hash_file, hash_json, read_json, write_json
 
 SETTLED_SECONDS = 2.0
 """A file that was changed later than this before its hash was taken may change again within one tick of the
@@ -53,12 +53,11 @@ class HashCache:
         return digest
 
     def tree(self, path: Path, *, ignore: Iterable[str] = ()) -> dict[str, str]:
-        """Hashes of the files under a directory by relative path; of a file, its own under its name."""
+        """Hashes of the files under a directory but `EVENTS`, by relative path; of a file, its own under its name."""
         if path.is_file():
             return {path.name: self.of(path)}
         skipped = set(ignore)
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        named = ((file.relative_to(path).as_posix(), file) for file in files)
+        named = ((file.relative_to(path).as_posix(), file) for file in files_below(path))
         return {name: self.of(file) for name, file in named if name not in skipped}
 
     def save(self) -> None:

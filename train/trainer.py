@@ -30,6 +30,10 @@ from train.determinism import deterministic, random_state, set_random_state
 from train.optim.mover import Mover
 from train.precision import fast_products
 from train.spec import AverageSpec, OptimizerSpec
+from train.track.events import Events
+
+POINTS = 200
+"""How many times an epoch, at most, the loss and the rates are written down for TensorBoard."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,9 @@ def fit(task: Task, plan: Plan, out: Path, *, device: torch.device) -> Outcome:
     with fast_products(device) as arithmetic:
         run = _Run(task, plan, out, device)
         run.resume()
-        while not run.finished:
-            run.epoch()
+        with Events(out, step=run.step) as events:
+            while not run.finished:
+                run.epoch(events)
         task.module.load_state_dict(load_tensors(best_file(out, run.position.best_epoch)))
     position = run.position
     return Outcome(position.history, position.best_epoch, run.rows, run.seconds, arithmetic)
@@ -123,9 +128,16 @@ class _Run:
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         # Asking a GPU for the loss waits for it: once in a while is enough, since a NaN stays in the sum.
         self._look_every = 1 if device.type == "cpu" else 100
+        self._note_every = max(self._look_every, -(-task.batches.steps // POINTS))
+        self._noted = (0.0, 0)  # the epoch's loss and rows at the last note
         self._saved = time.monotonic()
         self.position = Position()
         self.rows, self.seconds = 0, 0.0
+
+    @property
+    def step(self) -> int:
+        """Steps of the whole training that are done."""
+        return self.position.epoch * self._task.batches.steps + self.position.step
 
     @property
     def finished(self) -> bool:
@@ -144,14 +156,14 @@ class _Run:
             "%s: going on at epoch %d, step %d", self._plan.name, self.position.epoch + 1, self.position.step + 1
         )
 
-    def epoch(self) -> None:
+    def epoch(self, events: Events) -> None:
         """Train one epoch or the rest of it, validate, and write what is to be kept."""
         plan, number = self._plan, self.position.epoch + 1
         started = time.monotonic()
         with progress(f"{plan.name}, epoch {number} of {plan.epochs}", self._task.batches.rows) as bar:
             bar.advance(min(self.position.step * self._rows_a_step, self._task.batches.rows))
             with deterministic():
-                self._steps(bar)
+                self._steps(bar, events)
         self.seconds += time.monotonic() - started
         self._look()
         self._task.module.eval()
@@ -159,14 +171,18 @@ class _Run:
             with torch.inference_mode():
                 valid = {name: float(value) for name, value in self._task.validate().items()}
             better = self._keep(valid)
+        events.write(self.step, {f"valid/{name}": value for name, value in valid.items()})
+        events.flush()
         self._close(valid, better=better)
 
     @property
     def _rows_a_step(self) -> int:
         return -(-self._task.batches.rows // self._task.batches.steps)
 
-    def _steps(self, bar: Progress) -> None:
+    def _steps(self, bar: Progress, events: Events) -> None:
         task, position = self._task, self.position
+        self._noted = (float(self._loss), 0)
+        rows = 0
         task.module.train()
         for step, batch in enumerate(task.batches.epoch(position.epoch, position.step), start=position.step):
             loss = task.loss(batch)
@@ -176,11 +192,23 @@ class _Run:
             if (step + 1) % self._look_every == 0:
                 self._look()
                 bar.note(loss=float(loss.detach()))
-            self._mover.step(position.epoch * task.batches.steps + step)
+            self._mover.step(self.step - 1)
+            rows += len(batch)
+            if (step + 1) % self._note_every == 0:
+                self._note(events, rows)
             self.rows += len(batch)
             bar.advance(len(batch))
             if time.monotonic() - self._saved >= self._plan.checkpoint_seconds:
                 self._save()
+                events.flush()
+
+    def _note(self, events: Events, rows: int) -> None:
+        """Write down the mean loss since the last note, and the rates of the last step."""
+        total, (before, rows_before) = float(self._loss), self._noted
+        rate, embedding_rate = self._mover.rates(self.step - 1)
+        loss = (total - before) / (rows - rows_before)
+        events.write(self.step, {"train/loss": loss, "rate/dense": rate, "rate/embedding": embedding_rate})
+        self._noted = (total, rows)
 
     def _look(self) -> None:
         """Stop when the loss is no longer a number."""

@@ -1,0 +1,1 @@
+"""What a training writes down for people to watch, beside its result."""
