@@ -18,10 +18,11 @@ import train.trainer
 from core.dataset import Dataset
 from core.errors import UserError
 from core.files import hash_tree
+from tests.train.clubs import users
 from train.batch import Batch
 from train.histories import Histories
 from train.models.retrieve.base import CountedModel, Reads, RetrieverModel, Scores, Towers
-from train.pairs import Tables, read_interactions, read_tables, take
+from train.pairs import ENTITY, Tables, read_interactions, read_tables, take
 from train.retriever import Retriever, load_retriever, queries_at, train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec
 
@@ -101,6 +102,18 @@ class RetrieverContract:
         retriever, tables = self.trained(clubs, tmp_path / "out")
         bare = Batch(tables.user.ids_BF.long(), tables.user.dense_BD, lists=tables.user.lists)
         assert torch.equal(self.answers(retriever, bare), self.answers(retriever, tables.user))
+
+    def test_somebody_unknown_gets_what_anybody_unknown_gets(self, clubs: Dataset, tmp_path: Path) -> None:
+        if Reads.USER not in self.model.reads:
+            pytest.skip("it does not read the number of the user")
+        retriever, tables = self.trained(clubs, tmp_path / "out")
+        _, newcomer_U = users()
+        unknown_B = torch.cat([torch.from_numpy(newcomer_U).nonzero().squeeze(1), torch.tensor([len(newcomer_U)])])
+        none_B0 = torch.zeros(len(unknown_B), 0)
+        found = self.answers(retriever, Batch(none_B0.long(), none_B0, extra={ENTITY: unknown_B}))
+        assert found.isfinite().all()
+        assert (found == found[0]).all()
+        assert not (self.answers(retriever, tables.user) == found[0]).all()
 
     def test_equal_seeds_give_equal_bytes(self, clubs: Dataset, tmp_path: Path) -> None:
         self.train(clubs, tmp_path / "a")
