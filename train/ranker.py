@@ -20,6 +20,7 @@ from train.metrics.classification import auc, logloss
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.rank.logistic import LogisticSpec
 from train.predict import predict
+from train.seeds import train_each
 from train.spec import OptimizerSpec, RankerSpec
 from train.trainer import Plan, Task, fit
 
@@ -45,15 +46,16 @@ class Ranker:
 def train_ranker(dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, device: torch.device) -> dict[str, Any]:
     """Train a ranker, and logistic regression on the same features as its baseline.
 
-    Writes `model.safetensors`, `model.json` and `history.json` into `out`, the baseline's into `out/baseline`. What a
-    killed run has left in `out` is taken up; the result is the same as if it had not been killed, to the bit on the
+    Writes `model.safetensors`, `model.json` and `history.json` into `out`, the baseline's into `out/baseline`, those of
+    each of `spec.seeds` into `out/seed-N`; with seeds `out` holds the files of the best one. What a killed run has
+    left in `out` is taken up; the result is the same as if it had not been killed, to the bit on the
     CPU.
 
     Args:
         dataset: The data set; trained on `train`, the best epoch chosen on `valid`.
         spec: The settings.
         out: The working directory.
-        seed: What weights, order and dropout are drawn from.
+        seed: What weights, order and dropout are drawn from, where `spec.seeds` is empty.
         device: Where to train.
 
     Returns:
@@ -65,7 +67,12 @@ def train_ranker(dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, de
     """
     features = Features.of(dataset.schema())
     rows, _ = (require_two_classes(dataset.files(split), split) for split in ("train", "valid"))
-    figures = _train(dataset, features, spec, out, seed=seed, device=device)
+    single = spec.model_copy(update={"seeds": ()})
+
+    def one(seed: int, directory: Path) -> dict[str, Any]:
+        return _train(dataset, features, single, directory, seed=seed, device=device)
+
+    figures = train_each(spec.seeds, one, out, seed=seed, larger_is_better=spec.monitor == "auc")
     baseline = _train(dataset, features, baseline_spec(spec, rows), out / "baseline", seed=seed, device=device)
     return {**figures, "baseline": baseline}
 

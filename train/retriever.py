@@ -20,9 +20,10 @@ from train.evaluation.holdout import Holdout
 from train.evaluation.scorer import ModuleScorer, Scorer, VectorScorer
 from train.histories import HISTORY, Histories
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
-from train.models.retrieve.base import CountedModel, Facts, RetrieverModel, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.base import CountedModel, Facts, Reads, RetrieverModel, Scores, Sizes, Towers, TrainedModel
 from train.models.retrieve.popularity import PopularitySpec
 from train.pairs import Interactions, Pairs, read_interactions, read_tables, side_features, take
+from train.seeds import train_each
 from train.spec import RetrieverSpec
 from train.trainer import Outcome, Plan, Task, fit
 
@@ -43,6 +44,11 @@ class Retriever:
     module: Towers | Scores
     sizes: Sizes
     spec: RetrieverSpec
+
+    @property
+    def reads(self) -> frozenset[Reads]:
+        """What its query reads of a user."""
+        return self.spec.model.reads
 
     @property
     def user_features(self) -> Features:
@@ -135,14 +141,15 @@ def train_retriever(
 ) -> dict[str, Any]:
     """Train a candidate generator on the positive training interactions.
 
-    Writes `model.safetensors`, `model.json` and `history.json` into `out`. What a killed run has left in `out` is taken
+    Writes `model.safetensors`, `model.json` and `history.json` into `out`, and those of each of `spec.seeds` into
+    `out/seed-N`; then `out` holds the files of the best one. What a killed run has left in `out` is taken
     up; the result is the same as if it had not been killed, to the bit on the CPU.
 
     Args:
         dataset: The data set; it must know users and items.
         spec: The settings.
         out: The working directory.
-        seed: What weights, order, negatives and dropout are drawn from.
+        seed: What weights, order, negatives and dropout are drawn from, where `spec.seeds` is empty.
         device: Where to train.
 
     Returns:
@@ -154,16 +161,21 @@ def train_retriever(
     """
     interactions = read_interactions(dataset)
     user, item = side_features(dataset, "user"), side_features(dataset, "item")
-    run = identity(spec, [user, item], _hashes(dataset), seed=seed, device=device)
-    done = finished(out, run, more=["pairs"])
-    if done is None:
-        sizes = Sizes(user, item, interactions.users, interactions.items)
-        training = _Training(dataset, interactions.to(device), sizes, spec, seed, device)
-        module, outcome = training.run(out, run)
-        retriever = Retriever(module, sizes, spec)
-        done = _write(out, retriever, outcome, run=run, seed=seed, pairs=len(training.pairs))
-    remove_checkpoint(out)
-    return done
+    single, hashes = spec.model_copy(update={"seeds": ()}), _hashes(dataset)
+
+    def one(seed: int, directory: Path) -> dict[str, Any]:
+        run = identity(single, [user, item], hashes, seed=seed, device=device)
+        done = finished(directory, run, more=["pairs"])
+        if done is None:
+            sizes = Sizes(user, item, interactions.users, interactions.items)
+            training = _Training(dataset, interactions.to(device), sizes, single, seed, device)
+            module, outcome = training.run(directory, run)
+            retriever = Retriever(module, sizes, single)
+            done = _write(directory, retriever, outcome, run=run, seed=seed, pairs=len(training.pairs))
+        remove_checkpoint(directory)
+        return done
+
+    return train_each(spec.seeds, one, out, seed=seed, larger_is_better=True)
 
 
 def load_retriever(directory: Path) -> Retriever:

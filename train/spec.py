@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from core.spec import Spec
+from core.spec import Spec, custom_error
 from core.union import ByKind
 from train.losses.pointwise import POINTWISE, BceSpec, PointwiseLoss
 from train.models import RANKERS, RETRIEVERS
@@ -17,6 +17,17 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0.0)]
 Penalty = Annotated[float, Field(ge=0.0)]
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise custom_error("seeds", f"the seed {twice[0]} stands there twice; each trains a model of its own")
+    return seeds
+
+
+Seeds = Annotated[tuple[Count, ...], AfterValidator(_distinct)]
+"""Seeds to train from, one training each; empty: one training, from the seed of the run."""
 
 
 class OptimizerSpec(Spec):
@@ -70,6 +81,7 @@ class RankerSpec(Spec):
         loss: What a row costs: `bce`, `{kind: bce, positive_weight: 5}`, `{kind: focal, gamma: 2, alpha: .25}`.
         optimizer: How the weights move.
         average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
+        seeds: Train once from each of these seeds instead of the run's; the best on the validation split is used.
         monitor: The figure of the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
@@ -82,6 +94,7 @@ class RankerSpec(Spec):
     loss: Annotated[PointwiseLoss, ByKind(POINTWISE, noun="loss")] = BceSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     average: AverageSpec | None = None
+    seeds: Seeds = ()
     monitor: Literal["auc", "logloss"] = "auc"
     patience: Positive = 2
     checkpoint_seconds: Penalty = 120.0
@@ -96,6 +109,7 @@ class RetrieverSpec(Spec):
         batch_size: Pairs a step.
         optimizer: How the weights move.
         average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
+        seeds: Train once from each of these seeds instead of the run's; the best on the validation split is used.
         monitor_k: List length of the recall on the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
@@ -107,6 +121,7 @@ class RetrieverSpec(Spec):
     batch_size: Positive = 1024
     optimizer: OptimizerSpec = OptimizerSpec(embedding_rate=0.05)
     average: AverageSpec | None = None
+    seeds: Seeds = ()
     monitor_k: Positive = 50
     patience: Positive = 3
     checkpoint_seconds: Penalty = 120.0
