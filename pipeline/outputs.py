@@ -48,7 +48,9 @@ def _new_file(target: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     try:
         yield folder / target.name
-        (folder / target.name).replace(target)
+        # What was written beside the file comes first: it is the file that tells of it.
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == target.name):
+            file.replace(target.parent / file.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,28 @@ import torch
 
 from core.dataset import Dataset
 from core.errors import UserError
+from core.files import hash_file
+from train.evaluation.found import Found
+from train.evaluation.identity import identity
 from train.evaluation.ranker import evaluate_ranker
 from train.evaluation.retriever import evaluate_retriever
+from train.evaluation.sample import frame_of
+from train.evaluation.seeds import figures_by_seed
 from train.evaluation.spec import EvaluateSpec
+from train.evaluation.verdicts import HELD_OUT
 from train.ranker import load_ranker
 from train.retriever import load_retriever
 
 
-def evaluate(dataset: Dataset, train_dir: Path, spec: EvaluateSpec, *, device: torch.device) -> dict[str, Any]:
+def evaluate(
+    dataset: Dataset,
+    train_dir: Path,
+    spec: EvaluateSpec,
+    *,
+    device: torch.device,
+    splits: Sequence[str] = HELD_OUT,
+    users_file: Path | None = None,
+) -> dict[str, Any]:
     """Evaluate what was trained on the validation and on the test split, beside its baselines.
 
     Args:
@@ -25,12 +41,15 @@ def evaluate(dataset: Dataset, train_dir: Path, spec: EvaluateSpec, *, device: t
         train_dir: Holds `ranker/`, `retriever/` or both.
         spec: The settings.
         device: Where to compute; figures on a GPU differ from those of the CPU in the last digits only.
+        splits: Those to judge; no other is looked at.
+        users_file: Where to write what each user adds to the figures, as Parquet; see `sample.frame_of`.
 
     Returns:
-        Plain JSON values: `ranker` and `retriever`, each with `model`, `valid`, `test` and `baselines` (name ->
-        split -> figures), `verdicts`, `protocol` and `curves`. A figure that the data cannot tell is None. The
-        same models and data give the same values, and no value depends on `spec.batch_size` but for the last
-        digits of the ranker's scores.
+        Plain JSON values: `ranker` and `retriever`, each with `model`, `valid`, `test`, `baselines` (name -> split ->
+        figures) and `differences` (the intervals of the differences to them), `verdicts`, `protocol`, `judged` (what
+        runs must have in common to be compared) and `curves`. A figure that the data cannot tell is None. The same
+        models and data give the same values, and no value depends on `spec.batch_size` but for the last digits of
+        the ranker's scores.
 
     Raises:
         UserError: There is no model; a file is broken; a model gives no numbers.
@@ -38,24 +57,49 @@ def evaluate(dataset: Dataset, train_dir: Path, spec: EvaluateSpec, *, device: t
     held = {name: train_dir / name for name in ("ranker", "retriever") if (train_dir / name / "model.json").exists()}
     if not held:
         raise UserError("there is no trained model here", where=str(train_dir), cure="run the train stage first")
-    result: dict[str, Any] = {"verdicts": [], "protocol": {}, "curves": {}}
+    found: dict[str, Found] = {}
     if "ranker" in held:
         baseline = held["ranker"] / "baseline"
         rivals = {"logistic": load_ranker(baseline)} if (baseline / "model.json").exists() else {}
-        _merge(result, "ranker", evaluate_ranker(dataset, load_ranker(held["ranker"]), rivals, spec, device))
+        found["ranker"] = evaluate_ranker(dataset, load_ranker(held["ranker"]), rivals, spec, device, splits=splits)
     if "retriever" in held:
-        _merge(result, "retriever", evaluate_retriever(dataset, load_retriever(held["retriever"]), spec, device))
+        found["retriever"] = evaluate_retriever(dataset, load_retriever(held["retriever"]), spec, device, splits=splits)
+    result = _merged(found)
+    judge = functools.partial(_of_seed, dataset, spec=spec, device=device, splits=splits)
+    for side, directory in held.items():
+        result[side] |= figures_by_seed(directory, judge)
+    result["judged"] = {**identity(dataset), "protocol": _protocols(spec, found)}
+    if users_file is not None:
+        frame = frame_of({key: sample for one in found.values() for key, sample in one.samples.items()})
+        frame.write_parquet(users_file, compression="zstd")
+        result["judged"]["users_file"] = hash_file(users_file)
     plain: dict[str, Any] = _without_nan(result)
     return plain
 
 
-def _merge(result: dict[str, Any], side: str, found: dict[str, Any]) -> None:
-    """Move what is common to both sides to the top."""
-    result["verdicts"] += found.pop("verdicts")
-    result["protocol"][side] = found.pop("protocol")
-    if "curves" in found:
-        result["curves"][side] = found.pop("curves")
-    result[side] = found
+def _of_seed(
+    dataset: Dataset, directory: Path, *, spec: EvaluateSpec, device: torch.device, splits: Sequence[str]
+) -> Mapping[str, Any]:
+    """Figures of one of several trainings, without rivals."""
+    if directory.parent.name == "retriever":
+        return evaluate_retriever(dataset, load_retriever(directory), spec, device, splits=splits).metrics
+    return evaluate_ranker(dataset, load_ranker(directory), {}, spec, device, splits=splits).metrics
+
+
+def _merged(found: Mapping[str, Found]) -> dict[str, Any]:
+    """What is common to both sides at the top."""
+    return {
+        "verdicts": [line for one in found.values() for line in one.verdicts],
+        "protocol": {side: one.protocol for side, one in found.items()},
+        "curves": {side: one.curves for side, one in found.items() if one.curves},
+        **{side: one.metrics for side, one in found.items()},
+    }
+
+
+def _protocols(spec: EvaluateSpec, found: Mapping[str, Found]) -> dict[str, Any]:
+    """The settings that decide what a figure means; k does not, since each figure tells its own."""
+    known = {"ranker": {"rows": "each by itself"}, "retriever": {"ranked": "all items", "mask_seen": spec.mask_seen}}
+    return {side: known[side] for side in found}
 
 
 def _without_nan(value: Any) -> Any:

@@ -74,3 +74,13 @@ class ItemSets:
         user_P, item_P = self.pairs(torch.arange(self.users, device=self.start_U.device))
         fresh = ~other.contain(user_P, item_P.unsqueeze(1)).squeeze(1)
         return ItemSets.of(user_P[fresh], item_P[fresh], users=self.users, items=self.items)
+
+    def only(self, there_I: Tensor) -> ItemSets:
+        """The items of each user that are among some items: bool [I]."""
+        user_P, item_P = self.pairs(torch.arange(self.users, device=self.start_U.device))
+        kept = there_I[item_P]
+        return ItemSets.of(user_P[kept], item_P[kept], users=self.users, items=self.items)
+
+    def to(self, device: torch.device) -> ItemSets:
+        """The same on a device."""
+        return ItemSets(self.start_U.to(device), self.item_P.to(device), self.items)

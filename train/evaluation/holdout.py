@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from train.evaluation.sample import Part, Sample
 from train.evaluation.scorer import Scorer
 from train.item_sets import ItemSets
 from train.metrics.ranking import coverage, per_user
@@ -73,19 +74,72 @@ class Holdout:
         Returns:
             `all`, `warm` and `cold`, each with the metrics at each k and `users`; empty groups are left out.
         """
-        item_QK = scorer.best(max(ks), self.user_Q, self.masked)
-        hit_QK = self.wanted.contain(self.user_Q, item_QK).cpu()
-        size_Q, warm_Q = self.wanted.sizes[self.user_Q].cpu(), self.warm_U[self.user_Q].cpu()
-        values = {name: value for k in ks for name, value in per_user(hit_QK, size_Q, k=k).items()}
-        everyone = torch.ones_like(warm_Q)
-        found: dict[str, dict[str, float]] = {}
-        for group, chosen_Q in (("all", everyone), ("warm", warm_Q), ("cold", ~warm_Q)):
-            if bool(chosen_Q.any()):
-                found[group] = {name: mean(value[chosen_Q]) for name, value in values.items()}
-                found[group]["users"] = int(chosen_Q.sum())
-                shown_QK = item_QK.cpu()[chosen_Q]
-                found[group] |= {f"coverage@{k}": coverage(shown_QK, k=k, items=scorer.items) for k in ks}
+        lists = self.lists(scorer, ks=ks)
+        found = {"all": lists.whole()}
+        for group, there_U in (("warm", self.warm_U), ("cold", ~self.warm_U)):
+            part = lists.of_users(there_U.cpu())
+            if part is not None:
+                found[group] = part.figures
         return found
+
+    def lists(self, scorer: Scorer, *, ks: Sequence[int]) -> Lists:
+        """Rank the catalogue for each user; arguments as `figures`."""
+        item_QK = scorer.best(max(ks), self.user_Q, self.masked)
+        user_Q, wanted = self.user_Q.cpu(), self.wanted.to(torch.device("cpu"))
+        return Lists(user_Q, item_QK.cpu(), wanted, tuple(ks), scorer.items)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Ranked lists and what was to be found, on the CPU.
+
+    Attributes:
+        user_Q: Whose list each is.
+        item_QK: The lists, best first.
+        wanted: What each user is to be given.
+        ks: List lengths.
+        items: Size of the catalogue.
+    """
+
+    user_Q: Tensor
+    item_QK: Tensor
+    wanted: ItemSets
+    ks: tuple[int, ...]
+    items: int
+
+    def whole(self) -> dict[str, float]:
+        """Figures of all users."""
+        return self._figures(self.sample(), self.item_QK)
+
+    def sample(self) -> Sample:
+        """Every metric of every user."""
+        return self._sample(torch.ones(len(self.user_Q), dtype=torch.bool), self.wanted)
+
+    def of_users(self, there_U: Tensor) -> Part | None:
+        """Figures of some users; None where none of them is asked for."""
+        chosen_Q = there_U[self.user_Q]
+        sample = self._sample(chosen_Q, self.wanted)
+        return Part(self._figures(sample, self.item_QK[chosen_Q]), sample) if len(sample.user_Q) else None
+
+    def of_items(self, there_I: Tensor) -> Part | None:
+        """How well some items are found in the same lists, by the users who want any of them; None without such."""
+        wanted = self.wanted.only(there_I)
+        sample = self._sample(wanted.sizes[self.user_Q] > 0, wanted)
+        if not len(sample.user_Q):
+            return None
+        found = {name: mean(value) for name, value in sample.value.items()}
+        return Part({**found, "users": len(sample.user_Q), "positives": int(wanted.sizes.sum())}, sample)
+
+    def _sample(self, chosen_Q: Tensor, wanted: ItemSets) -> Sample:
+        user_C = self.user_Q[chosen_Q]
+        hit_CK, size_C = wanted.contain(user_C, self.item_QK[chosen_Q]), wanted.sizes[user_C]
+        values = {name: value for k in self.ks for name, value in per_user(hit_CK, size_C, k=k).items()}
+        return Sample(user_C, values)
+
+    def _figures(self, sample: Sample, shown_CK: Tensor) -> dict[str, float]:
+        found = {name: mean(value) for name, value in sample.value.items()}
+        found["users"] = len(sample.user_Q)
+        return found | {f"coverage@{k}": coverage(shown_CK, k=k, items=self.items) for k in self.ks}
 
 
 def _occurs(index_P: Tensor, size: int) -> Tensor:

@@ -6,8 +6,8 @@ Shapes: N rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from core.dataset import TARGET, USER_INDEX, Dataset
+from core.dataset import ITEM_INDEX, TARGET, USER_INDEX, Dataset
 from core.errors import UserError
+from train.evaluation.found import Found, Judged, Question
+from train.evaluation.intervals import interval_words
+from train.evaluation.sample import Part, Sample
+from train.evaluation.segments import Segment, segments
 from train.evaluation.spec import EvaluateSpec
-from train.evaluation.verdicts import HELD_OUT, verdicts
+from train.evaluation.verdicts import HELD_OUT
 from train.loader import Loader
 from train.metrics import classification as metric
 from train.metrics.sums import mean
+from train.pairs import read_interactions
 from train.predict import predict
 from train.ranker import Ranker
 
@@ -34,6 +39,7 @@ PROTOCOL = (
     "Grouped AUC (gauc): AUC of each user, weighted by rows; users with one class are left out and counted.",
     "Normalised entropy: logloss over the entropy of the split's own positive rate.",
     "Calibration: mean prediction over mean target. Calibration error (ece): 15 bins of equal width.",
+    "Segments are judged by their own rows alone: those of new users, of tail items, of a value of a column.",
     "Baselines: logistic regression on the same features; a constant, the positive rate of the training split.",
 )
 
@@ -46,11 +52,13 @@ class Scored:
         logit_N: float32.
         target_N: 0 or 1.
         user_N: Number of the row's user; None where the data know no users.
+        item_N: Number of the row's item; None where the data know no items.
     """
 
     logit_N: Tensor
     target_N: Tensor
     user_N: Tensor | None
+    item_N: Tensor | None = None
 
     def figures(self) -> dict[str, float]:
         """Every metric of the split, with its counts."""
@@ -90,7 +98,36 @@ class Scored:
 
     def constant(self, logit: float) -> Scored:
         """The same rows, each with one logit."""
-        return Scored(torch.full_like(self.logit_N, logit), self.target_N, self.user_N)
+        return replace(self, logit_N=torch.full_like(self.logit_N, logit))
+
+    def sample(self) -> Sample | None:
+        """What each user adds: mean logloss and AUC of the own rows, and the part in the AUC of all rows.
+
+        That part is the AUC plus the user's share of its error (`auc_influence`), so its mean over users is the AUC
+        and its spread tells the AUC's interval, rows of one user counting together.
+        """
+        if self.user_N is None:
+            return None
+        alone = metric.auc_of_groups(self.logit_N, self.target_N, self.user_N)
+        owner_N, users = torch.searchsorted(alone.group_U, self.user_N), len(alone.group_U)
+
+        def by_user(value_N: Tensor) -> Tensor:
+            return torch.bincount(owner_N, weights=value_N, minlength=users)
+
+        influence_U = by_user(metric.auc_influence(self.logit_N, self.target_N))
+        whole = metric.auc(self.logit_N, self.target_N)
+        loss_U = by_user(metric.losses(self.logit_N, self.target_N)) / alone.rows_U
+        values = {"auc": whole + users * influence_U, "gauc": alone.value_U, "logloss": loss_U}
+        return Sample(alone.group_U, values, alone.rows_U)
+
+    def part(self, segment: Segment) -> Part | None:
+        """Figures of the rows whose user or item is in a segment; None without such rows."""
+        row_N = self.user_N if segment.side == "user" else self.item_N
+        if row_N is None or not bool((there_N := segment.there[row_N]).any()):
+            return None
+        user_N = None if self.user_N is None else self.user_N[there_N]
+        chosen = Scored(self.logit_N[there_N], self.target_N[there_N], user_N)
+        return Part(chosen.figures(), chosen.sample())
 
 
 def _histogram(value_N: Tensor, edges: Tensor) -> list[int]:
@@ -100,29 +137,47 @@ def _histogram(value_N: Tensor, edges: Tensor) -> list[int]:
 
 
 def evaluate_ranker(
-    dataset: Dataset, ranker: Ranker, rivals: Mapping[str, Ranker], spec: EvaluateSpec, device: torch.device
-) -> dict[str, Any]:
-    """Evaluate a ranker, its rivals and a constant: what `evaluate` gives under `ranker`, verdicts and curves."""
-    name, splits = ranker.spec.model.kind, [split for split in HELD_OUT if dataset.files(split)]
+    dataset: Dataset,
+    ranker: Ranker,
+    rivals: Mapping[str, Ranker],
+    spec: EvaluateSpec,
+    device: torch.device,
+    *,
+    splits: Sequence[str] = HELD_OUT,
+) -> Found:
+    """Evaluate a ranker, its rivals and a constant: what `evaluate` gives under `ranker`."""
+    name, splits = ranker.spec.model.kind, [split for split in splits if dataset.files(split)]
+    parts = _segments(dataset, spec)
     models = {name: ranker, **{rival: one for rival, one in rivals.items() if rival != name}}
-    scored = {
-        key: {split: score(dataset, split, one, batch_size=spec.batch_size, device=device) for split in splits}
-        for key, one in models.items()
-    }
-    curves = {key: one[splits[-1]].curves() for key, one in scored.items() if splits}
     rate = train_rate(dataset)
     constant = math.log(max(rate, TINY) / max(1.0 - rate, TINY))
-    scored["constant"] = {split: one.constant(constant) for split, one in scored[name].items()}
-    figures = {key: {split: one.figures() for split, one in held.items()} for key, held in scored.items()}
-    own = figures.pop(name)
-    return {
-        "model": name,
-        **own,
-        "baselines": figures,
-        "verdicts": verdicts(f"ranker {name}", own, figures, {"auc": 1, "logloss": -1}),
-        "protocol": list(PROTOCOL),
-        "curves": curves,
-    }
+    judged: dict[str, dict[str, Judged]] = {}
+    curves = {}
+    for split in splits:
+        scored = {
+            key: score(dataset, split, one, batch_size=spec.batch_size, device=device) for key, one in models.items()
+        }
+        curves = {key: one.curves() for key, one in scored.items()}
+        scored["constant"] = scored[name].constant(constant)
+        judged[split] = {key: _judged(one, parts) for key, one in scored.items()}
+    protocol = [*PROTOCOL, interval_words(spec.confidence)]
+    question = Question("ranker", name, {"auc": 1, "logloss": -1}, spec.confidence, protocol)
+    return question.answer(judged, curves)
+
+
+def _segments(dataset: Dataset, spec: EvaluateSpec) -> list[Segment]:
+    if dataset.has_entities:
+        return segments(dataset, read_interactions(dataset), spec.segments)
+    if spec.segments:
+        cure = "name them in data.roles (user: ..., item: ...), or leave the segments out"
+        told = "segments need users and items, and this data set has none"
+        raise UserError(told, where="evaluate.segments", cure=cure)
+    return []
+
+
+def _judged(scored: Scored, parts: Sequence[Segment]) -> Judged:
+    found = {(part.by, part.name): each for part in parts if (each := scored.part(part)) is not None}
+    return Judged(Part(scored.figures(), scored.sample()), found)
 
 
 def score(dataset: Dataset, split: str, ranker: Ranker, *, batch_size: int, device: torch.device) -> Scored:
@@ -140,7 +195,7 @@ def score(dataset: Dataset, split: str, ranker: Ranker, *, batch_size: int, devi
             where=str(dataset.path / split),
             cure="normalize or clip numbers with large values, or lower train.ranker.optimizer.rate",
         )
-    return Scored(logit_N.cpu(), target_N.cpu(), _users(files))
+    return Scored(logit_N.cpu(), target_N.cpu(), _index(files, USER_INDEX), _index(files, ITEM_INDEX))
 
 
 def train_rate(dataset: Dataset) -> float:
@@ -154,8 +209,8 @@ def train_rate(dataset: Dataset) -> float:
     return float(positives) / float(rows)
 
 
-def _users(files: list[Path]) -> Tensor | None:
+def _index(files: list[Path], name: str) -> Tensor | None:
     scan = pl.scan_parquet(files)
-    if USER_INDEX not in scan.collect_schema():
+    if name not in scan.collect_schema():
         return None
-    return torch.from_numpy(scan.select(USER_INDEX).collect()[USER_INDEX].to_numpy().copy()).to(torch.int64)
+    return torch.from_numpy(scan.select(name).collect()[name].to_numpy().copy()).to(torch.int64)

@@ -35,8 +35,8 @@ def auc(score_B: Tensor, target_B: Tensor) -> float:
         >>> auc(torch.tensor([0.1, 0.4, 0.4, 0.8]), torch.tensor([0.0, 0.0, 1.0, 1.0]))
         0.875
     """
-    value_U, _, _ = _auc_of_groups(score_B, target_B, torch.zeros_like(score_B, dtype=torch.int64))
-    return float(value_U.item()) if len(value_U) else NAN
+    found = auc_of_groups(score_B, target_B, torch.zeros_like(score_B, dtype=torch.int64))
+    return float(found.value_U.item()) if len(found.value_U) else NAN
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,31 @@ def grouped_auc(score_B: Tensor, target_B: Tensor, group_B: Tensor) -> GroupedAu
         >>> grouped_auc(score, target, torch.tensor([7, 7, 8, 8, 9]))
         GroupedAuc(value=0.5, groups=2, left_out=1, rows=4)
     """
-    value_U, rows_U, left_out = _auc_of_groups(score_B, target_B, group_B)
+    found = auc_of_groups(score_B, target_B, group_B)
+    both_U = ~found.value_U.isnan()
+    rows_U, value_U = found.rows_U[both_U], found.value_U[both_U]
     rows = int(rows_U.sum())
     value = total(rows_U * value_U) / rows if rows else NAN
-    return GroupedAuc(value, len(value_U), left_out, rows)
+    return GroupedAuc(value, len(value_U), int((~both_U).sum()), rows)
 
 
-def _auc_of_groups(score_B: Tensor, target_B: Tensor, group_B: Tensor) -> tuple[Tensor, Tensor, int]:
-    """AUC and rows of each group with two classes, and the number of the other groups."""
+@dataclass(frozen=True)
+class AucOfGroups:
+    """The AUC of each group.
+
+    Attributes:
+        group_U: The groups, rising.
+        value_U: float64; NaN where a group has one class.
+        rows_U: Rows of each group.
+    """
+
+    group_U: Tensor
+    value_U: Tensor
+    rows_U: Tensor
+
+
+def auc_of_groups(score_B: Tensor, target_B: Tensor, group_B: Tensor) -> AucOfGroups:
+    """AUC within each group; arguments as `grouped_auc`."""
     order = torch.argsort(score_B, stable=True)
     order = order[torch.argsort(group_B[order], stable=True)]
     positive = (target_B[order] > 0.5).to(torch.int64)
@@ -92,9 +109,36 @@ def _auc_of_groups(score_B: Tensor, target_B: Tensor, group_B: Tensor) -> tuple[
     twice_T = _runs(positive, tie_ends) * (2 * upto_T - _runs(1 - positive, tie_ends))
     twice_U = torch.zeros_like(positives_U).index_add_(0, owner_T, twice_T)
     pairs_U = positives_U * negatives_U
-    both = pairs_U > 0
-    value_U = twice_U[both].to(torch.float64) / (2 * pairs_U[both]).to(torch.float64)
-    return value_U, (positives_U + negatives_U)[both], int((~both).sum())
+    value_U = twice_U.to(torch.float64) / (2 * pairs_U).to(torch.float64)  # 0 / 0 is NaN
+    return AucOfGroups(group_B[order][group_ends], value_U, positives_U + negatives_U)
+
+
+def auc_influence(score_B: Tensor, target_B: Tensor) -> Tensor:
+    """How much each row adds to the AUC's error: what the AUC moves by when the row counts once more, float64 [B].
+
+    A positive is placed by the share of negatives below it (half of those equal), a negative by the share of positives
+    above it; a row's influence is its place less the AUC, over the number of rows of its class. They add up to zero.
+
+    Source: Hanley and Hajian-Tilaki 1997, Sampling variability of nonparametric estimates of the areas under
+    receiver operating characteristic curves; their sum within a user is what Obuchowski 1997 takes for clustered rows.
+
+    Returns:
+        NaN everywhere with fewer than two classes.
+
+    Example:
+        >>> auc_influence(torch.tensor([0.1, 0.4, 0.6, 0.8]), torch.tensor([0.0, 1.0, 0.0, 1.0])).tolist()
+        [0.125, -0.125, -0.125, 0.125]
+    """
+    positive_B = target_B > 0.5
+    influence_B = torch.full((len(score_B),), NAN, dtype=torch.float64, device=score_B.device)
+    for own_B, sign in ((positive_B, 1.0), (~positive_B, -1.0)):
+        own, other = score_B[own_B], torch.sort(score_B[~own_B]).values
+        if not len(own) or not len(other):
+            return influence_B
+        below = torch.searchsorted(other, own, right=False) + torch.searchsorted(other, own, right=True)
+        place = sign * below.to(torch.float64) / (2 * len(other))
+        influence_B[own_B] = (place - mean(place)) / len(own)
+    return influence_B
 
 
 def _ends(sorted_B: Tensor) -> Tensor:
@@ -120,8 +164,13 @@ def logloss(logit_B: Tensor, target_B: Tensor) -> float:
         >>> round(logloss(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.0])), 6)
         0.693147
     """
+    return mean(losses(logit_B, target_B))
+
+
+def losses(logit_B: Tensor, target_B: Tensor) -> Tensor:
+    """The negative log-likelihood of each row in nats, float64; see `logloss`."""
     logit, target = logit_B.to(torch.float64), target_B.to(torch.float64)
-    return mean(softplus(logit, threshold=40.0) - target * logit)
+    return softplus(logit, threshold=40.0) - target * logit
 
 
 def entropy(rate: float) -> float:
