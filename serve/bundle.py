@@ -34,6 +34,8 @@ ITEMS, USERS, SEEN, INDEX = "items.parquet", "users.parquet", "seen.parquet", "i
 RANKER, RETRIEVER = "ranker", "retriever"
 VECTOR = "__vector__"
 """Column of items.parquet and golden.parquet: float32 vector."""
+HISTORY_COLUMN = "history"
+"""The input, and column of the users, that holds what somebody met: raw ids of items, oldest first."""
 SCORE = "__score__"
 """Column of golden.parquet: float32 score."""
 USER_ROW, ITEM_ROW = "user_row", "item_row"

@@ -46,6 +46,12 @@ class Catalogue:
         title = columns.pop(self._title, None) if self._title else None
         return identity, str(identity if title is None else title), columns
 
+    def rows_of(self, ids: Array) -> Array:
+        """Rows of the items with these raw ids; ids that no item has are left out."""
+        own = self._frame[self._id]
+        known = own.cast(pl.String if own.dtype == pl.String else pl.Int64).is_in(ids.tolist())
+        return known.arg_true().to_numpy().astype(np.int64)
+
     def columns_for(self, signature: Signature, rows: Array) -> dict[str, Array]:
         """The item inputs of a model for some rows; one that no item knows is null."""
         held = self._inputs

@@ -27,11 +27,15 @@ from serve.index import build_index
 from serve.manifest import KIND, MANIFEST, VERSION, describe_files
 from serve.onnx_export import export_model
 from serve.parts import Parts, TrainedRetriever, load_parts
+from serve.query import Query, query_of, with_histories, with_met
 from serve.runtime import Model
 from serve.signature import Array, Signature
 from serve.spec import ExportSpec
 from train.batch import Batch
-from train.pairs import entity_batch
+from train.histories import END, Histories
+from train.models.retrieve.base import Reads
+from train.pairs import entity_batch, read_interactions
+from train.retriever import queries_at
 
 PACKAGES = ("gyrfalcon", "torch", "onnx", "onnxruntime", "polars", "faiss-cpu", "numpy")
 
@@ -78,6 +82,7 @@ def write_bundle(
         "index": index,
         "golden_rows": len(golden),
         "given": list(parts.given),
+        "reads": sorted(parts.retriever.reads) if parts.retriever else [],
         "metrics": {name: value for name, value in metrics.items() if name != "curves"},
         "config": config,
     }
@@ -101,21 +106,25 @@ def _write_models(parts: Parts, out: Path) -> dict[str, Signature]:
         file, ranker = out / f"{layout.RANKER}.onnx", parts.ranker
         signatures[layout.RANKER] = export_model(file, parts.fitted, ranker.module, ranker.features, output="score")
     if parts.retriever:
-        file, retriever = out / f"{layout.RETRIEVER}.onnx", parts.retriever
-        module, features = retriever.query_module, retriever.user_features
-        width = _width(parts.retriever)
-        signatures[layout.RETRIEVER] = export_model(file, parts.fitted, module, features, output="vector", width=width)
+        file, query = out / f"{layout.RETRIEVER}.onnx", query_of(parts.retriever, parts.dataset)
+        signatures[layout.RETRIEVER] = export_model(
+            file, parts.fitted, query.module, query.features, output="vector", width=_width(query), further=query
+        )
     return signatures
 
 
-def _width(retriever: TrainedRetriever) -> int:
-    return int(retriever.user_vectors(Batch.zeros(retriever.user_features, 1)).shape[1])
+@torch.inference_mode()
+def _width(query: Query) -> int:
+    return int(query.module(Batch.zeros(query.features, 1)).shape[1])
 
 
 def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any] | None:
     """Items, users and what they have seen; with a retriever also vectors and the index over them."""
     dataset = parts.dataset
-    write_table(_entities(dataset, "users", "user"), out / layout.USERS)
+    users = _entities(dataset, "users", "user")
+    if parts.retriever and Reads.HISTORY in parts.retriever.reads:
+        users = with_histories(users, dataset)
+    write_table(users, out / layout.USERS)
     items = _entities(dataset, "items", "item")
     seen = (
         pl.scan_parquet(dataset.interactions_file)
@@ -155,6 +164,8 @@ def _tell_given(parts: Parts, signatures: Mapping[str, Signature]) -> None:
 def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tuple[Array, Array]:
     """Vectors of all items, and of some users spread over all: recall is measured on real queries."""
     users = entity_batch(dataset, "user", retriever.user_features)
+    if Reads.HISTORY in retriever.reads:
+        users = queries_at(users, Histories.of(read_interactions(dataset)), END)
     some = users.pick(torch.arange(0, len(users), max(1, len(users) // queries))[:queries])
     items = entity_batch(dataset, "item", retriever.item_features)
     vectors_ND = retriever.item_vectors(items).numpy()
@@ -168,13 +179,14 @@ def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tup
 
 def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signature], out: Path) -> pl.DataFrame:
     raw = pl.read_parquet(parts.dataset.sample_file).head(spec.golden_rows)
+    if parts.retriever and Reads.HISTORY in parts.retriever.reads:
+        raw = with_met(raw, parts.dataset)
     wanted = dict.fromkeys(name for signature in signatures.values() for name in signature.names)
     golden = raw.select(list(wanted)) if wanted else raw
     if parts.ranker:
         golden = with_scores(golden, raw, parts.fitted, parts.ranker.module, parts.ranker.features)
     if parts.retriever:
-        module, features = parts.retriever.query_module, parts.retriever.user_features
-        golden = with_vectors(golden, raw, parts.fitted, module, features)
+        golden = with_vectors(golden, raw, parts.fitted, query_of(parts.retriever, parts.dataset))
     write_table(golden, out / layout.GOLDEN)
     return golden
 

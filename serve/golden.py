@@ -17,6 +17,8 @@ from train.read import jagged
 if TYPE_CHECKING:
     from torch import nn
 
+    from serve.query import Query
+
 ROWS = 8192
 """Rows that one forward pass takes: bounds the memory."""
 
@@ -64,11 +66,12 @@ def with_scores(
     return golden.with_columns(pl.Series(SCORE, scores, dtype=pl.Float32))
 
 
-def with_vectors(
-    golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, module: nn.Module, features: Features
-) -> pl.DataFrame:
+def with_vectors(golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, query: Query) -> pl.DataFrame:
     """Add the query vectors for the raw rows."""
-    vectors = run_module(module, _transformed(raw, transform, features), features)
+    own = transform.transform(raw.lazy(), columns=query.own).collect()
+    outputs = pl.DataFrame([*own.get_columns(), *query.columns(raw)])
+    # A query that reads nothing has no column that tells how many rows there are.
+    vectors = run_module(query.module, outputs, query.features)
     return golden.with_columns(vector_column(vectors))
 
 

@@ -47,8 +47,28 @@ class Transform(Protocol):
         ...
 
 
+class Further(Protocol):
+    """Features that no workflow makes (`serve.query.Query`)."""
+
+    @property
+    def more(self) -> Mapping[str, Input]:
+        """Feature -> its raw input."""
+        ...
+
+    def made(self, graph: GraphBuilder, inputs: Mapping[str, Value]) -> dict[str, Value]:
+        """Write them into a graph."""
+        ...
+
+
 def export_model(
-    file: Path, transform: Transform, module: nn.Module, features: Features, *, output: str, width: int = 0
+    file: Path,
+    transform: Transform,
+    module: nn.Module,
+    features: Features,
+    *,
+    output: str,
+    width: int = 0,
+    further: Further | None = None,
 ) -> Signature:
     """Write `file` (and `file.data` with the large tensors): raw columns in, `output` out.
 
@@ -59,12 +79,15 @@ def export_model(
         features: What the module reads of the workflow's outputs.
         output: Name of the output.
         width: Length of an output vector, 0 for one number a row.
+        further: Features that no workflow makes.
 
     Returns:
         Inputs and output, as `schema.json` keeps them.
     """
-    needed = set(transform.inputs_of(features.names))
-    inputs = tuple(Input.of(column) for column in transform.input_schema if column.name in needed)
+    more = dict(further.more) if further else {}
+    needed = set(transform.inputs_of([name for name in features.names if name not in more]))
+    read = {column.name: Input.of(column) for column in transform.input_schema if column.name in needed}
+    inputs = tuple({**{item.name: item for item in more.values()}, **read}.values())
     _check_names(inputs, output)
     data_file = file.with_name(f"{file.name}.data")
     with data_file.open("wb") as handle:
@@ -72,7 +95,7 @@ def export_model(
         network = network_model(module, features, data, output=output, sigmoid=width == 0)
     if data_file.stat().st_size == 0:
         data_file.unlink()
-    front = _front(transform, inputs, features)
+    front = _front(transform, inputs, features, further)
     _write(file, _merge(front, network, output))
     return Signature(inputs, output, width)
 
@@ -90,11 +113,15 @@ def _check_names(inputs: Sequence[Input], output: str) -> None:
             raise UserError("a raw column cannot have this name in a served model", where=item.name, cure="rename it")
 
 
-def _front(transform: Transform, inputs: tuple[Input, ...], features: Features) -> onnx.ModelProto:
-    """The workflow's graph, closed by the two tensors that the network takes."""
+def _front(
+    transform: Transform, inputs: tuple[Input, ...], features: Features, further: Further | None
+) -> onnx.ModelProto:
+    """The workflow's graph, closed by the tensors that the network takes."""
     graph = OnnxGraph()
     values = {item.name: _input(graph, item) for item in inputs}
-    made = transform.onnx(graph, values, columns=features.names) if features.names else {}
+    more = further.made(graph, values) if further else {}
+    own = [name for name in features.names if name not in more]
+    made = {**more, **(transform.onnx(graph, values, columns=own) if own else {})}
     rows = _row_count(graph, list(values.values()))
     ids = _stack(graph, [made[name] for name in features.categorical], rows, "int64")
     dense = _stack(graph, [made[name] for name in features.continuous], rows, "float32")

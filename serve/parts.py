@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from etl.fitted import Fitted
-    from train.models.retrieve.base import RetrieverModel
+    from train.models.retrieve.base import Reads, RetrieverModel
 
 
 class TrainedRanker(Protocol):
@@ -61,6 +61,11 @@ class TrainedRetriever(Protocol):
         """Its settings."""
         ...
 
+    @property
+    def reads(self) -> frozenset[Reads]:
+        """What the query side reads of a user."""
+        ...
+
     def user_vectors(self, users: Batch) -> Tensor:
         """Query vectors, float32 [users, D]."""
         ...
@@ -89,21 +94,20 @@ class Parts:
     given: tuple[str, ...] = ()
 
 
-def require_served(model: RetrieverModel) -> None:
+def require_served(model: RetrieverModel, module: nn.Module) -> None:
     """Check that a bundle can hold a candidate generator.
 
     Raises:
-        UserError: Its query reads more than features.
+        UserError: It has no vectors, or its queries can't be written as an ONNX graph.
     """
-    from train.models.retrieve.base import Reads
+    from train.models.retrieve.base import Scores
 
-    more = sorted(model.reads - {Reads.FEATURES})
-    if more:
+    why = "scores every item and has no vectors" if isinstance(module, Scores) else model.unserved
+    if why:
         raise UserError(
-            f"the query of {model.kind} reads the {' and the '.join(more)} of a user, which bundles of this version "
-            "don't hold",
+            f"{model.kind} {why}, which bundles of this version don't hold",
             where="train.retriever.model",
-            cure="leave out the export (`--until evaluate`), or choose a model of features, such as two_tower",
+            cure="leave out the export (`--until evaluate`), or choose another model, such as two_tower",
         )
 
 
@@ -124,6 +128,6 @@ def load_parts(dataset: Dataset, train_dir: Path) -> Parts:
     ranker = load_ranker(found[RANKER]) if RANKER in found else None
     retriever = load_retriever(found[RETRIEVER]) if RETRIEVER in found else None
     if retriever is not None:
-        require_served(retriever.spec.model)
+        require_served(retriever.spec.model, retriever.module)
     fitted = Fitted.load(dataset.workflow_dir)
     return Parts(dataset, for_serving(fitted), ranker, retriever, tuple(given_columns(fitted)))

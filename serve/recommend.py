@@ -6,13 +6,14 @@ Legend of shapes: N candidates, D width of a vector.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from core.errors import UserError
-from serve.bundle import RANKER, RETRIEVER, Bundle
+from serve.bundle import HISTORY_COLUMN, RANKER, RETRIEVER, Bundle
 from serve.catalogue import Catalogue
 from serve.columns import features_of, parse_features
 from serve.people import People, Person
@@ -57,6 +58,8 @@ class Recommender:
         self._catalogue = Catalogue.read(bundle)
         self._people = people or People.read(bundle)
         inputs = features_of(tuple(held.values()), "user", "context")
+        # What somebody met, where the queries read it: raw columns of that name are nobody's history.
+        self._history = HISTORY_COLUMN if "history" in bundle.manifest.get("reads", []) else None
         # The id says who asks, and with it what has been seen; as a feature it would only say the first.
         self._inputs = {name: item for name, item in inputs.items() if name != bundle.roles.user}
 
@@ -71,7 +74,7 @@ class Recommender:
             k: How many items.
 
         Returns:
-            At most k items, best first, none of which the user already has.
+            At most k items, best first, none of which the user already has, nor is in a `history` that is given.
 
         Raises:
             MissingValue: A model can't do without a value that nobody gave.
@@ -80,6 +83,9 @@ class Recommender:
         _check_k(k)
         given = parse_features(features or {}, self._inputs)
         person = self._people.find(user, given)
+        if self._history is not None and self._history in given:
+            met = self._catalogue.rows_of(given[self._history][0])
+            person = replace(person, seen=np.union1d(person.seen, met))
         rows, scores, found = self._find(person, max(self.candidates, k))
         kept, filtered = self._filter(person, rows, max(self.candidates, k))
         order, ranked = self._rank(person, rows[kept], scores[kept], k)

@@ -16,6 +16,8 @@ from train.pairs import Interactions
 
 HISTORY = "__history__"
 """Name in `Batch.lists` of a user's items, oldest first."""
+END = "end"
+"""In place of a split: when all of them are over, as in a bundle."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,21 @@ class Histories:
 
     def until(self, split: str) -> Histories:
         """Only what lies before a split."""
-        known = self.split_P < SPLITS.index(split)
+        known = self._until(split)
         lists = self.at(split)
         return Histories(lists.values_J, self.time_P[known], self.split_P[known], lists.offsets_B1)
+
+    def _until(self, split: str) -> Tensor:
+        return torch.ones_like(self.split_P, dtype=torch.bool) if split == END else self.split_P < SPLITS.index(split)
 
     def at(self, split: str, *, longest: int | None = None) -> Jagged:
         """What is known of each user when a split begins: the items of the splits before it, oldest first.
 
         Args:
-            split: valid or test.
+            split: valid or test, or END.
             longest: Keep so many of the newest.
         """
-        known = self.split_P < SPLITS.index(split)
+        known = self._until(split)
         ended_P1 = torch.cat([known.new_zeros(1, dtype=torch.int64), known.cumsum(0)])
         lists = Jagged(self.item_P[known], ended_P1[self.start_U1])
         return lists if longest is None else lists.last(longest)

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
+from core.dataset import ITEM_INDEX, SPLIT, TARGET, TIME, USER_INDEX, Dataset
 from core.files import write_json
 from core.schema import Column, DType, Schema, Tag
 from core.spec import Spec
@@ -21,6 +21,7 @@ from serve.export import write_bundle
 from serve.parts import Parts
 from serve.spec import ExportSpec
 from train.batch import Batch, Features
+from train.models.retrieve.base import Reads
 
 USERS, ITEMS, WIDTH = 12, 40, 4
 SPEC = Spec()
@@ -73,6 +74,7 @@ class Retriever:
     user_features: Features
     item_features: Features
     spec: Spec = SPEC
+    reads: frozenset[Reads] = frozenset({Reads.FEATURES})
 
     def user_vectors(self, users: Batch) -> Tensor:
         """Batch of users -> vectors."""
@@ -116,6 +118,13 @@ def seen() -> pl.DataFrame:
     return pl.DataFrame(pairs, schema={USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32}, orient="row")
 
 
+def liked() -> pl.DataFrame:
+    """`seen` as the ETL writes it: every row is a positive of training; nobody knows when it was."""
+    return seen().with_columns(
+        pl.lit(0, pl.Int8).alias(SPLIT), pl.lit(1.0, pl.Float32).alias(TARGET), pl.lit(0, pl.Int64).alias(TIME)
+    )
+
+
 def interactions() -> pl.DataFrame:
     """Raw rows: the joined tables and the hour."""
     pairs = seen()
@@ -149,7 +158,7 @@ def dataset(path: Path, *, entities: bool = True, holes: bool = False, fill: boo
         names = [column.name for column in workflow.schema if Tag(side) in column.tags]
         workflow.transform(table, columns=names).collect().write_parquet(data.features_file(side))
     if entities:
-        seen().write_parquet(data.interactions_file)
+        liked().write_parquet(data.interactions_file)
     return data, workflow
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from core.dataset import Dataset
-from core.schema import Tag
 from etl.fitted import Fitted
 from etl.ops import Categorify
 from etl.workflow import Workflow
@@ -20,10 +19,9 @@ from serve.recommend import Recommender
 from serve.verify import verify
 from tests.serve import planted
 from tests.serve.test_lists import TAGS, items, users, write_data
-from tests.serve.test_models_export import NOT_SERVED, Retriever
+from tests.serve.test_models_export import NOT_SERVED, fresh
 from train.batch import Features
 from train.models import RANKERS, RETRIEVERS
-from train.models.retrieve.base import Sizes
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +56,7 @@ def test_every_ranker(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -
 @pytest.mark.parametrize("kind", sorted(RETRIEVERS.keys() - NOT_SERVED))
 def test_every_retriever(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -> None:
     dataset, fitted = data
-    user, item = (Features.of(fitted.schema.select(tag)) for tag in (Tag.USER, Tag.ITEM))
-    torch.manual_seed(3)
-    sizes = Sizes(user, item, users=planted.USERS, items=planted.ITEMS)
-    towers = RETRIEVERS[kind].model_validate({"kind": kind}).build(sizes).eval()
-    path = planted.bundle(tmp_path, Parts(dataset, fitted, None, Retriever(towers, user, item)))
+    path = planted.bundle(tmp_path, Parts(dataset, fitted, None, fresh(kind, fitted)))
     assert verify(path).ok
     assert len(Recommender(Bundle.open(path)).recommend(103, k=5).items) == 5
 

@@ -79,7 +79,7 @@ def write_data(path: Path, fitted: Fitted, rows: pl.DataFrame) -> Dataset:
         table.write_parquet(data.entity_file(f"{side}s"))
         names = [column.name for column in fitted.schema if Tag(side) in column.tags]
         fitted.transform(table, columns=names).collect().write_parquet(data.features_file(side))
-    planted.seen().write_parquet(data.interactions_file)
+    planted.liked().write_parquet(data.interactions_file)
     return data
 
 

@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
-from torch import Tensor, nn
 
-from core.dataset import Dataset
+from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
 from core.errors import UserError
-from core.spec import Spec
 from etl.fitted import Fitted
+from serve.bundle import Bundle
 from serve.parts import Parts, require_served
+from serve.recommend import Recommender
 from serve.verify import verify
 from tests.serve import planted
-from train.batch import Batch, Features
+from train.batch import Features
+from train.histories import END, Histories
 from train.models import RANKERS, RETRIEVERS
-from train.models.retrieve.base import Sizes, Towers
-from train.retriever import vectors
+from train.models.retrieve.base import Sizes
+from train.pairs import read_interactions, read_tables, take
+from train.retriever import Retriever, queries_at
+from train.spec import RetrieverSpec
 
 NOT_SERVED: frozenset[str] = frozenset({"ease", "ials", "item_knn"})
 """Kinds of candidate generators that `serve.parts.require_served` refuses."""
 
 
-@dataclass(frozen=True)
-class Retriever:
-    """Fresh towers, as a trained retriever holds them."""
-
-    towers: Towers
-    user_features: Features
-    item_features: Features
-    spec: Spec = planted.SPEC
-
-    @property
-    def query_module(self) -> nn.Module:
-        return self.towers.query
-
-    def user_vectors(self, users: Batch) -> Tensor:
-        return vectors(self.towers.query, users)
-
-    def item_vectors(self, items: Batch) -> Tensor:
-        return vectors(self.towers.item, items)
+def fresh(kind: str, fitted: Fitted) -> Retriever:
+    """A candidate generator with fresh weights."""
+    user, item = (Features.of(fitted.schema.select(tag)) for tag in (planted.Tag.USER, planted.Tag.ITEM))
+    sizes = Sizes(user, item, users=planted.USERS, items=planted.ITEMS)
+    spec = RetrieverSpec.model_validate({"model": {"kind": kind}})
+    torch.manual_seed(3)
+    module = spec.model.build(sizes).eval()
+    with torch.no_grad():  # some models start at zero, or so small that every vector is nearly the same
+        for tensor in module.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(0.1 * torch.randn_like(tensor))
+    return Retriever(module, sizes, spec)
 
 
 @pytest.fixture(scope="module")
@@ -68,19 +65,47 @@ def test_every_ranker(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -
 @pytest.mark.parametrize("kind", sorted(RETRIEVERS.keys() - NOT_SERVED))
 def test_every_retriever(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -> None:
     dataset, fitted = data
-    user, item = (Features.of(fitted.schema.select(tag)) for tag in (planted.Tag.USER, planted.Tag.ITEM))
-    sizes = Sizes(user, item, users=len(planted.users()), items=planted.ITEMS)
-    torch.manual_seed(3)
-    towers = RETRIEVERS[kind].model_validate({"kind": kind}).build(sizes).eval()
-    path = planted.bundle(tmp_path, Parts(dataset, fitted, None, Retriever(towers, user, item)))
-    assert verify(path).ok
+    retriever = fresh(kind, fitted)
+    path = planted.bundle(tmp_path, Parts(dataset, fitted, None, retriever))
+    found = verify(path)
+    assert found.ok
+    assert found.largest_difference < 1e-5
+    require_served(retriever.spec.model, retriever.module)
+    recommender = Recommender(Bundle.open(path))
+    tables = read_tables(dataset, retriever.user_features, retriever.item_features)
+    queries = queries_at(tables.user, Histories.of(read_interactions(dataset)), END)
+    for user in (3, 7):
+        # What the bundle shows is what the module ranks first, of what the user has not met.
+        seen = planted.seen().filter(pl.col(USER_INDEX) == user)[ITEM_INDEX].to_list()
+        scorer = retriever.scorer(take(queries, torch.tensor([user])), tables.item)
+        ranked = scorer.best(planted.ITEMS, torch.tensor([user]), None)[0].tolist()
+        wanted = [row for row in ranked if row not in seen][:5]
+        shown = [item.id for item in recommender.recommend(100 + user, k=5).items]
+        assert shown == [f"i{row:02}" for row in wanted]
+    assert len(recommender.recommend(999, k=5).items) == 5
+    assert len(recommender.recommend(None, k=5).items) == 5
 
 
-@pytest.mark.parametrize("kind", RETRIEVERS)
-def test_what_is_not_served_is_refused_by_name(kind: str) -> None:
-    model = RETRIEVERS[kind].model_validate({"kind": kind})
-    if kind not in NOT_SERVED:
-        require_served(model)
-        return
-    with pytest.raises(UserError, match=f"query of {kind} reads the .*--until evaluate"):
-        require_served(model)
+@pytest.mark.parametrize("kind", sorted(NOT_SERVED))
+def test_what_is_not_served_is_refused_by_name(data: tuple[Dataset, Fitted], kind: str) -> None:
+    retriever = fresh(kind, data[1])
+    with pytest.raises(UserError, match=f"{kind} (scores every item|solves equations).*--until evaluate"):
+        require_served(retriever.spec.model, retriever.module)
+
+
+def test_a_history_that_is_given_replaces_the_known_one(data: tuple[Dataset, Fitted], tmp_path: Path) -> None:
+    dataset, fitted = data
+    path = planted.bundle(tmp_path, Parts(dataset, fitted, None, fresh("mult_vae", fitted)))
+    recommender = Recommender(Bundle.open(path))
+
+    def shown(history: list[str] | None, user: int | None = None) -> list[tuple[object, float]]:
+        features = {} if history is None else {"history": history}
+        return [(item.id, item.score) for item in recommender.recommend(user, features, k=5).items]
+
+    assert shown(["i01", "i02"]) != shown(["i07"])
+    assert shown(["i01", "i02"]) == shown(["i01", "no such item", "i02"])
+    assert not {"i01", "i02"} & {item for item, _ in shown(["i01", "i02"])}, "what was met is not shown again"
+    assert shown([]) == shown(None) == shown(["no such item"])
+    assert shown(None, user=103) != shown([], user=103)
+    with pytest.raises(UserError, match="history.*must be a list"):
+        shown("i01")

@@ -102,6 +102,8 @@ class RetrieverModel(Spec):
     kind: str
     """Its name in YAML and in `train.models.RETRIEVERS`."""
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.FEATURES})
+    unserved: ClassVar[str] = ""
+    """Why a bundle can't hold its queries, if it can't."""
 
     def build(self, sizes: Sizes) -> Towers | Scores:
         """Make the module with fresh weights, drawn from torch's current random state.

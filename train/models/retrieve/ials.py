@@ -42,6 +42,7 @@ class IalsSpec(CountedModel):
 
     kind: Literal["ials"] = "ials"
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.HISTORY})
+    unserved: ClassVar[str] = "solves equations for each query"
     embedding_dim: Width = 64
     sweeps: Annotated[int, Field(gt=0)] = 16
     unobserved: Annotated[float, Field(gt=0.0)] = 0.1
