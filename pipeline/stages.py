@@ -103,8 +103,13 @@ def _etl(context: Context, out: Path) -> Figures:
 def _require_rows(spec: RunSpec, rows: Mapping[str, int]) -> None:
     """Fail before the data set replaces an earlier one, not when training finds nothing to learn from."""
     from etl.dataset.splits import NoSplit
+    from etl.dataset.splitting import expects
+    from train.models.retrieve.base import CountedModel
 
-    empty = [split for split in SPLITS if not rows.get(split)]
+    retriever = spec.train.retriever
+    # What is counted needs no validation rows: it has no epochs to choose from.
+    counted = spec.train.ranker is None and retriever is not None and isinstance(retriever.model, CountedModel)
+    empty = [split for split in (expects(spec.etl.split) if counted else SPLITS) if not rows.get(split)]
     if empty and not isinstance(spec.etl.split, NoSplit):
         raise UserError(
             f"the split {empty[0]} is empty",
@@ -139,8 +144,9 @@ def _ranker(context: Context, out: Path) -> Figures:
 def _evaluate(context: Context, out: Path) -> Figures:
     from train.evaluate import evaluate
 
-    train_dir = context.run_dir / "train"
-    metrics = evaluate(context.dataset, train_dir, context.spec.evaluate, device=context.torch_device())
+    train_dir, device = context.run_dir / "train", context.torch_device()
+    users_file = out.with_name("metrics_users.parquet")
+    metrics = evaluate(context.dataset, train_dir, context.spec.evaluate, device=device, users_file=users_file)
     write_json(out, metrics)
     return {}
 
