@@ -38,12 +38,16 @@ class Features:
         cardinalities: Number of ids of each of them.
         continuous: Names of the float columns.
         lists: Columns that hold a list of ids in each row.
+        user_id: Which of the categorical columns is the user's own id; None: none is.
+        item_id: The same of the item.
     """
 
     categorical: tuple[str, ...]
     cardinalities: tuple[int, ...]
     continuous: tuple[str, ...]
     lists: tuple[ListFeature, ...] = ()
+    user_id: str | None = None
+    item_id: str | None = None
 
     @classmethod
     def of(cls, schema: Schema, *sides: Tag) -> Features:
@@ -68,6 +72,8 @@ class Features:
             tuple(int(column.cardinality or 0) for column in single),
             tuple(column.name for column in chosen if Tag.CONTINUOUS in column.tags),
             tuple(ListFeature(one.name, int(one.cardinality or 0)) for one in categorical if one.is_list),
+            user_id=next((column.name for column in single if Tag.USER_ID in column.tags), None),
+            item_id=next((column.name for column in single if Tag.ITEM_ID in column.tags), None),
         )
 
     @property

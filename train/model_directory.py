@@ -119,5 +119,6 @@ def reading(directory: Path, what: str) -> Iterator[dict[str, Any]]:
 
 def features_of(value: Mapping[str, Any]) -> Features:
     """Read what `asdict` made of features."""
-    plain = {name: tuple(column) for name, column in value.items() if name != "lists"}
-    return Features(**plain, lists=tuple(ListFeature(**one) for one in value.get("lists", ())))
+    columns = {name: tuple(value[name]) for name in ("categorical", "cardinalities", "continuous")}
+    lists = tuple(ListFeature(**one) for one in value.get("lists", ()))
+    return Features(**columns, lists=lists, user_id=value.get("user_id"), item_id=value.get("item_id"))

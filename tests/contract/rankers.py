@@ -24,7 +24,9 @@ from train.optim.mover import Mover
 from train.spec import OptimizerSpec, RankerSpec
 
 CPU = torch.device("cpu")
-FEATURES = Features(("user", "item", "hour"), (30, 20, 4), ("age", "price"), (ListFeature("tags", 12),))
+FEATURES = Features(
+    ("user", "item", "hour"), (30, 20, 4), ("age", "price"), (ListFeature("tags", 12),), user_id="user", item_id="item"
+)
 FAST = OptimizerSpec(rate=0.02, embedding_rate=0.2)
 
 

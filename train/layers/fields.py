@@ -1,9 +1,12 @@
 """The embeddings of a row's features, whatever they hold.
 
-Shapes: B rows, F categorical features, G of them and lists of ids together, E embedding width, J elements of a list.
+Shapes: B rows, F categorical features, D continuous features, E embedding width, J elements of a list, G vectors a
+row: of categorical features, of lists of ids, and of numbers where those are embedded.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +14,9 @@ from torch import Tensor, nn
 from train.batch import Batch, Features
 from train.jagged import pooled
 from train.layers.embedding import FusedEmbedding
+
+Numbers = Literal["raw", "embedded"]
+"""What becomes of continuous features: they stay numbers, or each is the length of a learned vector."""
 
 
 class Fields(nn.Module):
@@ -20,8 +26,10 @@ class Fields(nn.Module):
     depends on how long other lists are.
 
     Args:
-        features: Hold at least one categorical feature, or one of lists.
+        features: The columns. Those that get no vector are left out; if none does, `count` is 0.
         width: Of the vectors.
+        numbers: `embedded`: a continuous feature gets a vector too, its value times a learned one, as a factorisation
+            machine needs it (Rendle, 2010, eq. 1). `raw`: it gets none.
 
     Example:
         >>> from train.batch import ListFeature
@@ -32,21 +40,36 @@ class Fields(nn.Module):
         (2, 2, 4)
     """
 
-    def __init__(self, features: Features, *, width: int) -> None:
+    def __init__(self, features: Features, *, width: int, numbers: Numbers = "raw") -> None:
         super().__init__()
         self.names = tuple(one.name for one in features.lists)
-        self.singles = len(features.categorical)
-        self.embedding = FusedEmbedding([*features.cardinalities, *(one.cardinality for one in features.lists)], width)
-
-    @property
-    def count(self) -> int:
-        """Vectors a row."""
-        return self.singles + len(self.names)
+        self.singles, self.width = len(features.categorical), width
+        sizes = [*features.cardinalities, *(one.cardinality for one in features.lists)]
+        self.embedding = FusedEmbedding(sizes, width) if sizes else None
+        embedded = len(features.continuous) if numbers == "embedded" else 0
+        self.number_DE = nn.Parameter(_fresh(embedded, width)) if embedded else None
+        self.count = len(sizes) + embedded
 
     def forward(self, batch: Batch) -> Tensor:
         """Batch -> vectors_BGE."""
+        vectors = self._of_ids(batch)
+        if self.number_DE is not None:
+            vectors.append(batch.dense_BD.unsqueeze(2) * self.number_DE)
+        if not vectors:
+            return batch.dense_BD.new_zeros(batch.dense_BD.shape[0], 0, self.width)
+        return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=1)
+
+    def _of_ids(self, batch: Batch) -> list[Tensor]:
+        if self.embedding is None:
+            return []
         vectors = [self.embedding(batch.ids_BF)] if self.singles else []
         for feature, name in enumerate(self.names, start=self.singles):
             lists = batch.lists[name]
             vectors.append(pooled(self.embedding.of(feature, lists.values_J), lists).unsqueeze(1))
-        return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=1)
+        return vectors
+
+
+def _fresh(numbers: int, width: int) -> Tensor:
+    """Vectors of numbers start as the row of a table of one id."""
+    bound: float = width**-0.5
+    return torch.empty(numbers, width).uniform_(-bound, bound)

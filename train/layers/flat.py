@@ -1,6 +1,7 @@
 """The usual input of a deep model: every embedding and every continuous feature in one row.
 
-Shapes: B rows, F categorical features, D continuous features, L lists of ids, I = (F + L) * width + D inputs.
+Shapes: B rows, D continuous features, G vectors of a row (`Fields`), E their width, I = G * E inputs, and D more
+where numbers stay numbers.
 """
 
 from __future__ import annotations
@@ -10,23 +11,36 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from train.batch import Batch, Features
-from train.layers.fields import Fields
+from train.layers.fields import Fields, Numbers
 
 
 class FlatInput(nn.Module):
-    """Looks up the embeddings and lays them beside the continuous features."""
+    """Looks up the embeddings and lays them beside the continuous features.
 
-    def __init__(self, features: Features, *, width: int) -> None:
+    Args:
+        features: The columns, at least one.
+        width: Of the embeddings.
+        numbers: `embedded`: continuous features go in as vectors too (see `Fields`), not as numbers.
+    """
+
+    def __init__(self, features: Features, *, width: int, numbers: Numbers = "raw") -> None:
         super().__init__()
         require_features(features)
-        self.fields = Fields(features, width=width) if features.categorical or features.lists else None
-        self.outputs = (len(features.categorical) + len(features.lists)) * width + len(features.continuous)
+        self.fields = Fields(features, width=width, numbers=numbers)
+        raw = len(features.continuous) if numbers == "raw" else 0
+        self.reads_numbers = raw > 0
+        self.outputs = self.fields.count * width + raw
 
     def forward(self, batch: Batch) -> Tensor:
         """Batch -> x_BI."""
-        if self.fields is None:
+        return self.laid(self.fields(batch), batch)
+
+    def laid(self, vectors_BGE: Tensor, batch: Batch) -> Tensor:
+        """What `fields` gave -> x_BI, for a model that reads the vectors in other ways too."""
+        if self.fields.count == 0:
             return batch.dense_BD
-        return torch.cat([self.fields(batch).flatten(1), batch.dense_BD], dim=1)
+        x_BI = vectors_BGE.flatten(1)
+        return torch.cat([x_BI, batch.dense_BD], dim=1) if self.reads_numbers else x_BI
 
 
 def require_features(features: Features) -> None:

@@ -8,6 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from train.batch import Batch, Features
+from train.layers.fields import Numbers
+from train.layers.flat import FlatInput
 from train.layers.linear import SparseLinear
 from train.models.rank.base import RankerModel
 from train.models.rank.mlp import DeepNetwork
@@ -23,16 +25,19 @@ class WideDeepSpec(RankerModel):
         embedding_dim: Width of the embeddings of the deep part.
         hidden: Widths of the deep layers.
         dropout: Share of units that training switches off.
+        numbers: `raw`: continuous features go into the deep part as they are, `embedded`: as vectors.
     """
 
     kind: Literal["wide_deep"] = "wide_deep"
     embedding_dim: Width = 32
     hidden: Annotated[Hidden, Field(min_length=1)] = (1024, 512, 256)
     dropout: Dropout = 0.0
+    numbers: Numbers = "raw"
 
     def build(self, features: Features) -> nn.Module:
         """Make the module; works with any features but none."""
-        deep = DeepNetwork(features, width=self.embedding_dim, hidden=self.hidden, dropout=self.dropout)
+        flat = FlatInput(features, width=self.embedding_dim, numbers=self.numbers)
+        deep = DeepNetwork(flat, hidden=self.hidden, dropout=self.dropout)
         return WideDeep(SparseLinear(features), deep)
 
 
