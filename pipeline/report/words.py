@@ -56,14 +56,18 @@ def model_name(kind: str) -> str:
 NAMES = {
     "bst": "BST",
     "constant": "Constant rate",
+    "dcn": "DCN",
     "dcn_v2": "DCN-v2",
     "deepfm": "DeepFM",
     "din": "DIN",
     "dlrm": "DLRM",
     "ease": "EASE",
+    "fm": "FM",
     "logistic": "Logistic regression",
     "mlp": "MLP",
+    "neumf": "NeuMF",
     "popularity": "Popularity",
     "two_tower": "Two-tower",
     "wide_deep": "Wide & Deep",
+    "xdeepfm": "xDeepFM",
 }
