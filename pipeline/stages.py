@@ -103,8 +103,13 @@ def _etl(context: Context, out: Path) -> Figures:
 def _require_rows(spec: RunSpec, rows: Mapping[str, int]) -> None:
     """Fail before the data set replaces an earlier one, not when training finds nothing to learn from."""
     from etl.dataset.splits import NoSplit
+    from etl.dataset.splitting import expects
+    from train.models.retrieve.base import CountedModel
 
-    empty = [split for split in SPLITS if not rows.get(split)]
+    retriever = spec.train.retriever
+    # What is counted needs no validation rows: it has no epochs to choose from.
+    counted = spec.train.ranker is None and retriever is not None and isinstance(retriever.model, CountedModel)
+    empty = [split for split in (expects(spec.etl.split) if counted else SPLITS) if not rows.get(split)]
     if empty and not isinstance(spec.etl.split, NoSplit):
         raise UserError(
             f"the split {empty[0]} is empty",
