@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from core.dataset import Dataset
 from train.batch import Batch, Features
 from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
+from train.fast_forward import Forward, fast_forward
 from train.labels import require_two_classes
 from train.loader import Loader
 from train.metrics.classification import auc, logloss
@@ -138,14 +140,22 @@ def _train_afresh(
             logit_N, target_N = predict(module, valid)
             return {"auc": auc(logit_N, target_N), "logloss": logloss(logit_N, target_N)}
 
-        def loss(batch: Batch) -> Tensor:
-            assert batch.target_B is not None, "the loader was asked for the target"
-            return spec.loss.mean(module(batch), batch.target_B)
+        with _forward(module, spec, device) as forward:
 
-        task = Task(module, loss, train, validate)
-        outcome = fit(task, _plan(spec, run), out, device=device)
+            def loss(batch: Batch) -> Tensor:
+                assert batch.target_B is not None, "the loader was asked for the target"
+                return spec.loss.mean(forward(batch), batch.target_B)
+
+            outcome = fit(Task(module, loss, train, validate), _plan(spec, run), out, device=device)
+    told = [outcome.arithmetic, spec.precision != "float32" and spec.precision, spec.compile and "compiled"]
+    outcome = replace(outcome, arithmetic=", ".join(word for word in told if word))
     description = {"run": run, "seed": seed, "features": asdict(features)}
     return write_model(out, module, spec, outcome, monitor=spec.monitor, description=description)
+
+
+def _forward(module: nn.Module, spec: RankerSpec, device: torch.device) -> AbstractContextManager[Forward]:
+    bfloat16, where = spec.precision == "bfloat16", "train.ranker.compile"
+    return fast_forward(module, bfloat16=bfloat16, compiled=spec.compile, device=device, where=where)
 
 
 def _plan(spec: RankerSpec, run: str) -> Plan:

@@ -82,6 +82,8 @@ class RankerSpec(Spec):
         optimizer: How the weights move.
         average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
         seeds: Train once from each of these seeds instead of the run's; the best on the validation split is used.
+        precision: Of the matrix products of training steps.
+        compile: Compile the dense part of training steps; needs a C++ compiler.
         monitor: The figure of the validation split that decides which epoch is kept.
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
@@ -95,6 +97,8 @@ class RankerSpec(Spec):
     optimizer: OptimizerSpec = OptimizerSpec()
     average: AverageSpec | None = None
     seeds: Seeds = ()
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
     monitor: Literal["auc", "logloss"] = "auc"
     patience: Positive = 2
     checkpoint_seconds: Penalty = 120.0
