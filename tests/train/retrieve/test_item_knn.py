@@ -40,7 +40,7 @@ def test_scores_are_sums_of_cosines(shrink: float, neighbours: int) -> None:
 
 def test_of_equally_near_items_the_first_are_kept() -> None:
     met_UI = torch.ones(3, 5, dtype=torch.bool)  # every item is equally near to every other
-    score_I = filled(ItemKnnSpec(neighbours=2), met_UI)(asked([0], [1], [2], [3], [4]))
+    score_I = filled(ItemKnnSpec(neighbours=2, shrink=0.0), met_UI)(asked([0], [1], [2], [3], [4]))
     assert score_I.tolist() == [[0, 1, 1, 1, 1], [1, 0, 1, 1, 1], [1, 1, 0, 0, 0], [0] * 5, [0] * 5]
 
 
@@ -60,7 +60,7 @@ def test_somebody_new_gets_finite_scores() -> None:
 
 @pytest.mark.parametrize("items", [1, 2])
 def test_a_catalogue_of_hardly_anything(items: int) -> None:
-    score_BI = filled(ItemKnnSpec(), torch.ones(3, items, dtype=torch.bool))(asked([0]))
+    score_BI = filled(ItemKnnSpec(shrink=0.0), torch.ones(3, items, dtype=torch.bool))(asked([0]))
     assert score_BI.tolist() == [[0.0], [0.0, 1.0]][items - 1 : items]
 
 

@@ -33,7 +33,7 @@ class ItemKnnSpec(CountedModel):
     kind: Literal["item_knn"] = "item_knn"
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.HISTORY})
     neighbours: Annotated[int, Field(gt=0)] = 100
-    shrink: Annotated[float, Field(ge=0.0)] = 0.0
+    shrink: Annotated[float, Field(ge=0.0)] = 10.0
 
     def build(self, sizes: Sizes) -> SparseItems:
         """Make scores in which no item is near another."""
