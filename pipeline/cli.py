@@ -91,8 +91,47 @@ def _one_stage(name: str, what: str) -> None:
 
 _one_stage("etl", "Raw files to a data set of features.")
 _one_stage("train", "Train the candidate generator and the ranker (after the stages before).")
-_one_stage("evaluate", "Judge them on the test split (after the stages before).")
 _one_stage("export", "Write the bundle (after the stages before).")
+
+
+@app.command()
+@guarded
+def evaluate(  # noqa: PLR0913 - each option is a parameter
+    target: Annotated[
+        Path, typer.Argument(metavar="CONFIG|RUN", help="A config, or a run directory.", show_default=False)
+    ],
+    *,
+    split: Annotated[
+        str | None, typer.Option(metavar="valid|test", help="Judge this split alone; print, write nothing.")
+    ] = None,
+    changes: o.Set = [],  # noqa: B006
+    engine: o.Engine = None,
+    force: Annotated[bool, typer.Option("--force", help="Run it even when it is unchanged.")] = False,
+    device: o.Device = "auto",
+    dry_run: o.DryRun = False,
+    runs_dir: o.RunsDir = o.RUNS,
+    verbose: o.Verbose = False,
+) -> None:
+    """Judge the models of a config (after the stages before), or those of a run as they lie."""
+    from pipeline.commands.evaluate import evaluate
+    from pipeline.commands.run import Request
+
+    first = "evaluate" if force else None
+    given = Request(target, o.changes(changes, engine), first, "evaluate", device, runs_dir, dry_run, verbose)
+    evaluate(given, split=split)
+
+
+@app.command()
+@guarded
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories.", show_default=False)],
+    split: Annotated[str, typer.Option(metavar="valid|test", help="The split whose figures are compared.")] = "test",
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+) -> None:
+    """Figures of several runs in one table, with the paired differences to the first."""
+    from pipeline.commands.compare import compare
+
+    compare(runs, split=split, confidence=confidence)
 
 
 @app.command()
