@@ -78,6 +78,9 @@ def _print_metrics(console: Any, metrics: Mapping[str, Any]) -> None:
 
 def _figures(part: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield str(part.get("model", name)), part.get("test", {})
+    if seeds := part.get("seeds"):
+        yield f"  mean of {len(seeds['each'])} seeds", seeds["mean"].get("test", {})
+        yield "  their deviation", seeds["deviation"].get("test", {})
     for baseline, figures in part.get("baselines", {}).items():
         yield f"{baseline} (baseline)", figures.get("test", figures)
 

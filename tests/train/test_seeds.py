@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from core.dataset import Dataset
 from core.files import hash_tree
+from pipeline.summary import _figures
 from train import seeds as seeds_module
 from train.evaluate import evaluate
 from train.evaluation.seeds import over, sample_deviation
@@ -84,6 +85,12 @@ def test_metrics_hold_each_seed_their_mean_and_deviation(metrics: dict[str, Any]
         len({one["test"][key] for one in metrics["ranker"]["seeds"]["each"].values()} if side == "ranker" else [1, 2])
         > 1
     )
+
+
+def test_the_summary_tells_mean_and_deviation(metrics: dict[str, Any]) -> None:
+    rows = dict(_figures(metrics["retriever"], "retriever"))
+    assert list(rows) == ["two_tower", "  mean of 2 seeds", "  their deviation", "popularity (baseline)"]
+    assert rows["  mean of 2 seeds"] == metrics["retriever"]["seeds"]["mean"]["test"]
 
 
 def test_a_model_of_one_training_has_no_figures_by_seed(clubs: Dataset, tmp_path: Path) -> None:
