@@ -104,18 +104,25 @@ def _require_rows(spec: RunSpec, rows: Mapping[str, int]) -> None:
     """Fail before the data set replaces an earlier one, not when training finds nothing to learn from."""
     from etl.dataset.splits import NoSplit
     from etl.dataset.splitting import expects
-    from train.models.retrieve.base import CountedModel
 
-    retriever = spec.train.retriever
-    # What is counted needs no validation rows: it has no epochs to choose from.
-    counted = spec.train.ranker is None and retriever is not None and isinstance(retriever.model, CountedModel)
-    empty = [split for split in (expects(spec.etl.split) if counted else SPLITS) if not rows.get(split)]
+    needed = expects(spec.etl.split) if _only_counts(spec) else SPLITS
+    empty = [split for split in needed if not rows.get(split)]
     if empty and not isinstance(spec.etl.split, NoSplit):
         raise UserError(
             f"the split {empty[0]} is empty",
             where="etl.split",
             cure=f"give it a larger share, or more data (rows: {dict(rows)})",
         )
+
+
+def _only_counts(spec: RunSpec) -> bool:
+    """Whether no validation rows are needed: what is counted has no epochs to choose from."""
+    if isinstance(spec.train, Mapping):  # as it was typed: the ETL alone imports no models
+        return True
+    from train.models.retrieve.base import CountedModel
+
+    retriever = spec.train.retriever
+    return spec.train.ranker is None and retriever is not None and isinstance(retriever.model, CountedModel)
 
 
 def _in_nvtabulars(spec: RunSpec) -> bool:
