@@ -1,0 +1,1 @@
+"""Histories as what next-item models learn from."""
