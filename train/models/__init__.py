@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from train.models.next_item import NEXT_ITEM
 from train.models.rank import CROSS
 from train.models.rank.base import RankerModel
 from train.models.retrieve import FACTORS
 from train.models.retrieve.base import RetrieverModel
 
 RANKERS: dict[str, type[RankerModel]] = {**CROSS}
-RETRIEVERS: dict[str, type[RetrieverModel]] = {**FACTORS}
+RETRIEVERS: dict[str, type[RetrieverModel]] = {**FACTORS, **NEXT_ITEM}
