@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.spec import RunSpec
 
 SPLITS = ("valid", "test")
+SHOWN = ("auc", "gauc", "logloss", "recall", "ndcg")
+"""Figures of segments that are printed; `metrics.json` holds all."""
 
 
 def evaluate(request: Request, *, split: str | None) -> None:
@@ -113,6 +115,28 @@ def _print(part: dict[str, Any], side: str, split: str) -> None:
     own = models[str(part["model"])]
     for figure in sorted((name for name in own if measure(name).note), key=place):
         shown.add_row(measure(figure).label, *[_cell(one, figure) for one in models.values()])
+    print_table(shown)
+    _print_segments(own, f"{side} {part['model']} on {split} by segment")
+
+
+def _print_segments(figures: dict[str, Any], title: str) -> None:
+    """One table: a line a segment, with its size."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pipeline.report.measures import measure, place
+
+    segments = figures.get("segments", {})
+    chosen = sorted((name for name in figures.get("intervals", {}) if name.partition("@")[0] in SHOWN), key=place)
+    if not segments or not chosen:
+        return
+    shown = Table(title=title, title_justify="left")
+    for head in ("segment", "", "of", *(measure(name).label for name in chosen)):
+        shown.add_column(head, justify="left" if head in ("segment", "") else "right")
+    for by, parts in segments.items():
+        for name, each in parts.items():
+            size = f"{each['rows']:,} rows" if "rows" in each else f"{each['users']:,} users"
+            shown.add_row(escape(by), escape(name), size, *[_cell(each, figure) for figure in chosen])
     print_table(shown)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.report.files import Run
 from pipeline.report.measures import Measure, measure, place
-from pipeline.report.view import Cell, Fact, ResultRow, ResultTable, Verdict
+from pipeline.report.view import Cell, Fact, ResultRow, ResultTable, SegmentRow, Verdict
 from pipeline.report.words import model_name
 
 SPLITS = ("test", "valid")
 CHIEF = {"ranker": "logistic", "retriever": "popularity"}
 """The baseline that changes are told against."""
+FEW = 20
+"""Users or rows below which a segment says little."""
 DECISIVE = {"ranker": ("auc", "logloss"), "retriever": ("recall", "ndcg")}
 
 
@@ -66,12 +69,45 @@ def _table(run: Run, side: str, split: str) -> ResultTable | None:
         _row(name, figures, models, chosen, chief=chief if at == 0 else {})
         for at, (name, figures) in enumerate(models.items())
     ]
+    told = [part, *(part.get("baselines", {}).get(name, {}) for name in list(models)[1:])]
+    rows = [_spread(row, each.get(split), chosen) for row, each in zip(rows, told, strict=True)]
     heads = tuple(Fact(each.label, each.arrow, each.note) for each in chosen.values())
     title = f"{side.capitalize()} on the {'test' if split == 'test' else 'validation'} split"
     words = _words(own, chief, chosen, model_name(CHIEF[side]).lower(), DECISIVE[side])
     protocol = tuple(str(line) for line in run.metrics.get("protocol", {}).get(side, ()))
     folded = split != SPLITS[0] and bool(_split(part, SPLITS[0]))
-    return ResultTable(title, _note(own), heads, tuple(rows), words, () if folded else protocol, folded)
+    segments = _segments(part[split], chosen)
+    return ResultTable(title, _note(own), heads, tuple(rows), words, () if folded else protocol, folded, segments)
+
+
+def _segments(figures: Mapping[str, Any], chosen: Mapping[str, Measure]) -> tuple[SegmentRow, ...]:
+    """The figures of each segment, with how many users or rows they speak of."""
+    rows = []
+    for by, parts in figures.get("segments", {}).items():
+        for name, each in parts.items():
+            users, lines = each.get("users"), each.get("rows")
+            count = f"{users or 0:,} users" if lines is None else f"{lines:,} rows"
+            cells = tuple(_with_interval(Cell(_text(each.get(key))), each, key) for key in chosen)
+            few = (users if lines is None else lines) or 0
+            rows.append(SegmentRow(by, name, count, few < FEW, cells))
+    return tuple(rows)
+
+
+def _spread(row: ResultRow, figures: Any, chosen: Mapping[str, Measure]) -> ResultRow:
+    cells = tuple(_with_interval(cell, figures, key) for cell, key in zip(row.cells, chosen, strict=True))
+    return replace(row, cells=cells)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if _is_number(value) and not math.isnan(value) else "n/a"
+
+
+def _with_interval(cell: Cell, figures: Any, key: str) -> Cell:
+    """The same with the ends between which the figure may lie, where they are known."""
+    ends = figures.get("intervals", {}).get(key) if isinstance(figures, Mapping) else None
+    if not ends or None in ends:
+        return cell
+    return replace(cell, interval=f"{ends[0]:.4f} \N{EN DASH} {ends[1]:.4f}")
 
 
 def _row(

@@ -91,6 +91,7 @@ class Cell:
     best: bool = False
     change: str = ""
     better: bool | None = None
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,17 @@ class ResultRow:
 
     name: str
     kind: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """The model's figures of some users or items; `few` marks those that are too few to say much."""
+
+    by: str
+    name: str
+    count: str
+    few: bool
     cells: tuple[Cell, ...]
 
 
@@ -113,6 +125,7 @@ class ResultTable:
     words: tuple[Verdict, ...] = ()
     protocol: tuple[str, ...] = ()
     folded: bool = False
+    segments: tuple[SegmentRow, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -210,3 +210,19 @@ def test_no_run_and_no_model_are_told(copies: tuple[Path, Path], tmp_path: Path)
     shutil.rmtree(copies[0] / "train")
     refused(in_process("evaluate", copies[0]), "no trained model")
     refused(in_process("evaluate", tmp_path / "missing.yaml"), "missing.yaml")
+
+
+def test_segments_are_printed_and_shown_in_the_report(runs: tuple[Path, Path]) -> None:
+    from pipeline.report.measures import measure
+    from pipeline.report.results import _segments
+
+    outcome = in_process("evaluate", runs[0], "--split", "test", "--device", "cpu")
+    assert "retriever popularity on test by segment" in outcome.out
+    found = JudgedRun.read(runs[0]).metrics["retriever"]["test"]
+    rows = {(row.by, row.name): row for row in _segments(found, {"recall@8": measure("recall@8")})}
+    assert set(rows) == {("users", "returning"), ("users", "new"), ("items", "head"), ("items", "tail")}
+    new, returning = rows["users", "new"], rows["users", "returning"]
+    assert (new.count, new.few) == ("4 users", True)
+    assert not returning.few
+    assert returning.cells[0].text == f"{found['segments']['users']['returning']['recall@8']:.4f}"
+    assert " \N{EN DASH} " in returning.cells[0].interval
