@@ -28,19 +28,23 @@ def nearest(similar_II: Tensor, most: int) -> Tensor:
     return kept_II
 
 
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("shrink", [0.0, 5.0])
 @pytest.mark.parametrize("neighbours", [1, 7, 1000])
-def test_scores_are_sums_of_cosines(shrink: float, neighbours: int) -> None:
+def test_scores_are_sums_of_cosines(shrink: float, neighbours: int, *, normalize: bool) -> None:
     met_UI = met(60, 40, 0.2)
-    module = filled(ItemKnnSpec(neighbours=neighbours, shrink=shrink), met_UI)
-    expected_UI = met_UI.double() @ nearest(similarity(met_UI, shrink=shrink), neighbours)
+    module = filled(ItemKnnSpec(neighbours=neighbours, shrink=shrink, normalize=normalize), met_UI)
+    weight_II = nearest(similarity(met_UI, shrink=shrink), neighbours)
+    if normalize:
+        weight_II /= weight_II.sum(dim=0).clamp(min=1e-12)  # each column of weights sums to one
+    expected_UI = met_UI.double() @ weight_II
     assert expected_UI.max() > 0.2
     assert torch.allclose(module(histories_of(met_UI)).double(), expected_UI, atol=1e-6)
 
 
 def test_of_equally_near_items_the_first_are_kept() -> None:
     met_UI = torch.ones(3, 5, dtype=torch.bool)  # every item is equally near to every other
-    score_I = filled(ItemKnnSpec(neighbours=2, shrink=0.0), met_UI)(asked([0], [1], [2], [3], [4]))
+    score_I = filled(ItemKnnSpec(neighbours=2, normalize=False), met_UI)(asked([0], [1], [2], [3], [4]))
     assert score_I.tolist() == [[0, 1, 1, 1, 1], [1, 0, 1, 1, 1], [1, 1, 0, 0, 0], [0] * 5, [0] * 5]
 
 
@@ -60,7 +64,7 @@ def test_somebody_new_gets_finite_scores() -> None:
 
 @pytest.mark.parametrize("items", [1, 2])
 def test_a_catalogue_of_hardly_anything(items: int) -> None:
-    score_BI = filled(ItemKnnSpec(shrink=0.0), torch.ones(3, items, dtype=torch.bool))(asked([0]))
+    score_BI = filled(ItemKnnSpec(), torch.ones(3, items, dtype=torch.bool))(asked([0]))
     assert score_BI.tolist() == [[0.0], [0.0, 1.0]][items - 1 : items]
 
 
