@@ -71,12 +71,12 @@ class SampledSoftmaxLoss(CatalogueLoss):
 
     def __call__(self, scored: Scored) -> Tensor:
         """See `pairwise.softmax`."""
-        own_B, other_BN = scored.own_B / self.temperature, scored.other_BN / self.temperature
-        if self.correction:
-            # An item that is never drawn has no chance to correct for.
-            own_B = own_B - scored.drawn.own_log_chance_B.clamp(min=-100.0)
-            other_BN = other_BN - scored.drawn.log_chance
-        return softmax(own_B, other_BN, scored.drawn.wrong_BN)
+        drawn, scale = scored.drawn, 1.0 / self.temperature
+        if not self.correction:
+            return softmax(scored.own_B * scale, scored.other_BN * scale, drawn.wrong_BN)
+        # An item that is never drawn has no chance to correct for.
+        own_B = torch.add(-drawn.own_log_chance_B.clamp(min=-100.0), scored.own_B, alpha=scale)
+        return softmax(own_B, torch.add(-drawn.log_chance, scored.other_BN, alpha=scale), drawn.wrong_BN)
 
 
 class BceLoss(CatalogueLoss):

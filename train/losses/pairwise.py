@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+_NEVER = -1e30
+"""The score of a negative that does not count."""
+
 
 def bpr(own_B: Tensor, other_BN: Tensor, wrong_BN: Tensor) -> Tensor:
     """Mean of -log sigmoid(own - other): the own item is to beat each negative.
@@ -35,9 +38,9 @@ def softmax(own_B: Tensor, other_BN: Tensor, wrong_BN: Tensor) -> Tensor:
         >>> round(softmax(torch.zeros(1), torch.zeros(1, 3), torch.zeros(1, 3, dtype=torch.bool)).exp().item(), 4)
         4.0
     """
-    masked_BN = other_BN.masked_fill(wrong_BN, -torch.inf)
-    every_BN = torch.cat([own_B.unsqueeze(1), masked_BN], dim=1)
-    return (torch.logsumexp(every_BN, dim=1) - own_B).mean()
+    # A finite floor: a row whose negatives are all wrong has a gradient of zero, and not of inf - inf.
+    against_B = torch.logsumexp(other_BN.masked_fill(wrong_BN, _NEVER), dim=1)
+    return softplus(against_B - own_B).mean()
 
 
 def bce(own_B: Tensor, other_BN: Tensor, wrong_BN: Tensor, *, power: float = 1.0) -> Tensor:
