@@ -30,6 +30,7 @@ class Fields(nn.Module):
         width: Of the vectors.
         numbers: `embedded`: a continuous feature gets a vector too, its value times a learned one, as a factorisation
             machine needs it (Rendle, 2010, eq. 1). `raw`: it gets none.
+        start: What fresh vectors are multiplied by, see `train.layers.fm.START`.
 
     Example:
         >>> from train.batch import ListFeature
@@ -40,7 +41,7 @@ class Fields(nn.Module):
         (2, 2, 4)
     """
 
-    def __init__(self, features: Features, *, width: int, numbers: Numbers = "raw") -> None:
+    def __init__(self, features: Features, *, width: int, numbers: Numbers = "raw", start: float = 1.0) -> None:
         super().__init__()
         self.names = tuple(one.name for one in features.lists)
         self.singles, self.width = len(features.categorical), width
@@ -49,6 +50,9 @@ class Fields(nn.Module):
         embedded = len(features.continuous) if numbers == "embedded" else 0
         self.number_DE = nn.Parameter(_fresh(embedded, width)) if embedded else None
         self.count = len(sizes) + embedded
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.mul_(start)
 
     def forward(self, batch: Batch) -> Tensor:
         """Batch -> vectors_BGE."""

@@ -21,12 +21,13 @@ class FlatInput(nn.Module):
         features: The columns, at least one.
         width: Of the embeddings.
         numbers: `embedded`: continuous features go in as vectors too (see `Fields`), not as numbers.
+        start: What fresh vectors are multiplied by.
     """
 
-    def __init__(self, features: Features, *, width: int, numbers: Numbers = "raw") -> None:
+    def __init__(self, features: Features, *, width: int, numbers: Numbers = "raw", start: float = 1.0) -> None:
         super().__init__()
         require_features(features)
-        self.fields = Fields(features, width=width, numbers=numbers)
+        self.fields = Fields(features, width=width, numbers=numbers, start=start)
         raw = len(features.continuous) if numbers == "raw" else 0
         self.reads_numbers = raw > 0
         self.outputs = self.fields.count * width + raw

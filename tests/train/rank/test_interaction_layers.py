@@ -13,6 +13,7 @@ from train.layers.cross import Cross, MixtureCross, VectorCross
 from train.layers.fields import Fields
 from train.layers.flat import FlatInput
 from train.layers.fm import pair_sum
+from train.models import RANKERS
 
 
 def randn(*shape: int) -> Tensor:
@@ -31,6 +32,15 @@ def test_an_embedded_number_is_the_length_of_its_vector() -> None:
     assert vectors_BGE.shape == (1, fields.count, 4)
     assert torch.equal(vectors_BGE[0, 0], fields.embedding.weight[2])
     assert torch.equal(vectors_BGE[0, 1:], torch.stack([9.0 * fields.number_DE[0], -0.5 * fields.number_DE[1]]))
+
+
+@pytest.mark.parametrize("kind", ["fm", "deepfm"])
+def test_pairs_say_nothing_before_they_have_learned(kind: str) -> None:
+    ids, numbers = tuple(f"c{number}" for number in range(26)), tuple(f"i{number}" for number in range(13))
+    module = RANKERS[kind].model_validate({"kind": kind}).build(Features(ids, (10,) * 26, numbers))
+    fields = module.fields if kind == "fm" else module.flat.fields
+    batch = Batch(torch.randint(0, 10, (50, 26)), torch.randn(50, 13))
+    assert pair_sum(fields(batch)).std() < 0.01
 
 
 @pytest.mark.parametrize(("numbers", "inputs"), [("raw", 4 + 2), ("embedded", 3 * 4)])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from train.batch import Batch, Features
 from train.layers.fields import Numbers
 from train.layers.flat import FlatInput
-from train.layers.fm import pair_sum
+from train.layers.fm import START, pair_sum
 from train.layers.linear import SparseLinear
 from train.layers.mlp import Mlp
 from train.models.rank.base import RankerModel
@@ -38,7 +38,7 @@ class DeepFmSpec(RankerModel):
 
     def build(self, features: Features) -> nn.Module:
         """Make the module; works with any features but none."""
-        flat = FlatInput(features, width=self.embedding_dim, numbers=self.numbers)
+        flat = FlatInput(features, width=self.embedding_dim, numbers=self.numbers, start=START)
         deep = Mlp(flat.outputs, self.hidden, out=1, dropout=self.dropout)
         return DeepFm(SparseLinear(features), flat, deep)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from train.batch import Batch, Features
 from train.layers.fields import Fields
 from train.layers.flat import require_features
-from train.layers.fm import pair_sum
+from train.layers.fm import START, pair_sum
 from train.layers.linear import SparseLinear
 from train.models.rank.base import RankerModel
 from train.models.sizes import Width
@@ -31,7 +31,8 @@ class FmSpec(RankerModel):
     def build(self, features: Features) -> nn.Module:
         """Make the module; works with any features but none."""
         require_features(features)
-        return Fm(SparseLinear(features), Fields(features, width=self.embedding_dim, numbers="embedded"))
+        fields = Fields(features, width=self.embedding_dim, numbers="embedded", start=START)
+        return Fm(SparseLinear(features), fields)
 
 
 class Fm(nn.Module):
