@@ -6,7 +6,9 @@ import hashlib
 
 import polars as pl
 
-from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX, Dataset
+from core.dataset import ITEM_INDEX, SPLIT, TARGET, TIME, USER_INDEX, Dataset
+from core.files import hash_json
+from train.evaluation.verdicts import HELD_OUT
 
 
 def identity(dataset: Dataset) -> dict[str, str]:
@@ -14,22 +16,19 @@ def identity(dataset: Dataset) -> dict[str, str]:
 
     Returns:
         `data`: which interactions there are, of whom with what, how they ended and when; `splits`: which of them train
-        and which judge. Without users and items the targets of each split are all that is known.
+        and which judge. Without users and items both are the targets that judge and the number of those that train.
     """
     if dataset.has_entities:
         frame = pl.read_parquet(dataset.interactions_file, columns=[USER_INDEX, ITEM_INDEX, TARGET, TIME, SPLIT])
         return {"data": _hash(frame.drop(SPLIT)), "splits": _hash(frame.select(SPLIT))}
-    targets = {split: pl.scan_parquet(dataset.files(split)).select(TARGET).collect() for split in _there(dataset)}
-    whole = pl.concat(targets.values()).select(rows=pl.len(), sum=pl.col(TARGET).cast(pl.Float64).sum())
-    return {
-        "data": _hash(whole),
-        "splits": _hash(pl.concat(targets.values()))
-        + "".join(f" {split} {frame.height}" for split, frame in targets.items()),
+    held_out = {
+        split: pl.read_parquet(files, columns=[TARGET]) for split in HELD_OUT if (files := dataset.files(split))
     }
-
-
-def _there(dataset: Dataset) -> list[str]:
-    return [split for split in SPLITS if dataset.files(split)]
+    rows, positives = (
+        pl.scan_parquet(dataset.files("train")).select(pl.len(), (pl.col(TARGET) > 0.5).sum()).collect().row(0)
+    )
+    known = {f"{split} {_hash(frame)}" for split, frame in held_out.items()} | {f"train {rows} {positives}"}
+    return dict.fromkeys(("data", "splits"), hash_json(sorted(known)))
 
 
 def _hash(frame: pl.DataFrame) -> str:
