@@ -78,15 +78,14 @@ def _shortlist(start: int, score_BI: Tensor, error_B: Tensor, unknown_B: Tensor,
     best_BG = groups_BGW.amax(dim=2)
     groups = min(kept, best_BG.shape[1])
     # The k best items lie in the k groups with the largest maxima.
-    top_BG, group_BG = torch.topk(best_BG, groups, dim=1)
+    group_BG = torch.topk(best_BG, groups, dim=1).indices
     near_BN = groups_BGW.gather(1, group_BG.unsqueeze(2).expand(-1, -1, WIDTH)).flatten(1)
     top_BC, place_BC = torch.topk(near_BN, kept, dim=1)
     item_BC = group_BG.gather(1, place_BC // WIDTH) * WIDTH + place_BC % WIDTH
     floor_B = top_BC[:, k - 1].to(torch.float64) - 2.0 * error_B
-    # Items that were not kept are no better than the last that was, nor than the last group: both must lie below.
+    # What was not kept is no better than the last that was: as many groups were taken, each with an item no worse than
+    # the best of any group that was left.
     last_B = top_BC[:, -1]
-    if groups < best_BG.shape[1]:
-        last_B = torch.maximum(last_B, top_BG[:, -1])
     beyond_B = (last_B >= floor_B) & (last_B > _MASKED)
     return Shortlist(start, item_BC, top_BC > _MASKED, beyond_B | unknown_B)
 
