@@ -5,14 +5,18 @@ class TestSasRec(NextItemContract, model=SasRecSpec()): ...
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 import torch
+from onnxruntime import InferenceSession
 from torch import Tensor
 
 from core.errors import UserError
-from train.batch import Batch, Features
+from serve.network import DataFile, input_names, network_model
+from train.batch import Batch, Features, ListFeature
 from train.determinism import deterministic
 from train.histories import HISTORY, Histories
 from train.jagged import Jagged
@@ -201,6 +205,22 @@ class NextItemContract:
         assert len({value.data_ptr() for value in state.values()}) == len(state)
         towers.load_state_dict({name: value + 1.0 for name, value in state.items()})
         assert torch.equal(towers.item(bare(ITEMS))[:, : towers.query.items.width], towers.query.items.table.weight)
+
+    def test_the_exported_query_is_the_same(self) -> None:
+        # Histories of no item, of one, of the longest and of more, none of which the exporter has seen.
+        towers = self.fresh(bias=True).eval()
+        lists = [[], [3], [5, 1, 4, 2, 3, 0], [9, 9, 8, 5, 1, 4, 2, 3, 0], [7, 8]]
+        features = replace(NONE, lists=(ListFeature(HISTORY, ITEMS),))
+        model = network_model(towers.query, features, DataFile(io.BytesIO(), "weights"), output="vector", sigmoid=False)
+        asked = queries(*lists)
+        history = asked.lists[HISTORY]
+        tensors = (asked.ids_BF, asked.dense_BD, history.values_J, history.offsets_B1)
+        feed = {name: tensor.numpy() for name, tensor in zip(input_names(features), tensors, strict=True)}
+        session = InferenceSession(model.SerializeToString())
+        taken = {one.name for one in session.get_inputs()}
+        (found_BV,) = session.run(None, {name: value for name, value in feed.items() if name in taken})
+        with torch.no_grad():
+            assert torch.allclose(torch.from_numpy(found_BV), towers.query(asked), atol=1e-5)
 
     def test_histories_of_one_item_are_told(self) -> None:
         one = torch.arange(3)
