@@ -20,7 +20,7 @@ class SparseLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(()))
         self.ids = Fields(features, width=1) if features.categorical or features.lists else None
         self.dense_D = nn.Parameter(torch.zeros(len(features.continuous))) if features.continuous else None
-        if self.ids is not None:
+        if self.ids is not None and self.ids.embedding is not None:
             nn.init.zeros_(self.ids.embedding.weight)
 
     def forward(self, batch: Batch) -> Tensor:
