@@ -66,7 +66,7 @@ def test_two_trainings_in_bfloat16_give_the_same_bytes(planted: Planted, tmp_pat
     assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b")
 
 
-@pytest.mark.parametrize("kind", ["logistic", "mlp", "wide_deep", "dcn_v2", "dlrm"])
+@pytest.mark.parametrize("kind", sorted(RANKERS))
 def test_bfloat16_gives_float32_logits_and_gradients(kind: str) -> None:
     module, batch = fresh(RANKERS[kind](), FEATURES), rows(32)
     expected = module(batch)
