@@ -82,6 +82,43 @@ def parse(item: Input, value: Any) -> Array:
     return np.array([value], dtype=numpy_dtype(item.dtype))
 
 
+def typed(name: str, text: str, inputs: Mapping[str, Input]) -> Any:
+    """A text as the plain value of an input; an unknown name is left for the recommender to refuse.
+
+    The elements of a list stand between commas; an empty text is null.
+
+    Raises:
+        UserError: It is no number where the input takes numbers.
+
+    Example:
+        >>> typed("years", "1990,2000", {"years": Input("years", "int64", "int16", "item", is_list=True)})
+        [1990, 2000]
+    """
+    if name in inputs and inputs[name].is_list:
+        element = {name: inputs[name].element}
+        return [typed(name, part, element) for part in text.split(",")] if text else None
+    if text == "" or name not in inputs or inputs[name].dtype == "string":
+        return text or None
+    if inputs[name].dtype == "int64":
+        return whole(text, name)
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"the value must be a number, got {text!r}", where=name) from None
+
+
+def whole(text: str, name: str) -> int:
+    """A text as a whole number.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"the value must be a whole number, got {text!r}", where=name) from None
+
+
 def parse_features(features: Mapping[str, Any], allowed: Mapping[str, Input]) -> dict[str, Array]:
     """Plain values by name as vectors of length 1.
 

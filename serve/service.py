@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.suggest import did_you_mean
 from core.version import program_version
 from serve.bundle import Bundle
-from serve.columns import features_of
+from serve.columns import features_of, typed, whole
 from serve.http import BYTES, HTML, JSON, HttpError, Request, Response, json_response
 from serve.metrics import CONTENT_TYPE, Metrics
 from serve.page import page
@@ -23,7 +23,6 @@ from serve.protocol import (
     parse_request,
 )
 from serve.recommend import Recommender
-from serve.signature import Input
 
 Handler = Callable[[Request], Response]
 RECOMMEND_KEYS = ("user", "k", "features")
@@ -129,8 +128,8 @@ class Service:
         given = dict(parse_qsl(query, keep_blank_values=True))
         asked: dict[str, Any] = {"user": given.pop("user", None)}
         if "k" in given:
-            asked["k"] = _number(given.pop("k"), "k")
-        asked["features"] = {name: _typed(name, text, self._inputs) for name, text in given.items()}
+            asked["k"] = whole(given.pop("k"), "k")
+        asked["features"] = {name: typed(name, text, self._inputs) for name, text in given.items()}
         return asked
 
 
@@ -150,28 +149,3 @@ def _without_version(rest: list[str]) -> list[str]:
     if rest[1:2] != [MODEL_VERSION]:
         raise HttpError(404, f"there is only version {MODEL_VERSION} of a model")
     return rest[2:]
-
-
-def _typed(name: str, text: str, inputs: Mapping[str, Input]) -> Any:
-    """A text of a query as the value of an input; an unknown name is left for the recommender to refuse.
-
-    The elements of a list stand between commas.
-    """
-    if name in inputs and inputs[name].is_list:
-        element = {name: inputs[name].element}
-        return [_typed(name, part, element) for part in text.split(",")] if text else None
-    if text == "" or name not in inputs or inputs[name].dtype == "string":
-        return text or None
-    if inputs[name].dtype == "int64":
-        return _number(text, name)
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"the value must be a number, got {text!r}", where=name) from None
-
-
-def _number(text: str, name: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"the value must be a whole number, got {text!r}", where=name) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from serve.recommendation import Recommendation
+    from serve.signature import Input
 
 SHOWN_COLUMNS = 3
 """Raw columns of an item beside its title."""
@@ -51,8 +51,8 @@ def recommend(path: Path, *, user: str | None, features: Sequence[str], k: int) 
     from serve.recommend import Recommender
 
     bundle = Bundle.open(path)
-    types = {name: one.dtype for name, one in features_of(tuple(bundle.signatures.values()), "user", "context").items()}
-    _print(Recommender(bundle).recommend(user, _parsed(features, types), k))
+    inputs = features_of(tuple(bundle.signatures.values()), "user", "context")
+    _print(Recommender(bundle).recommend(user, _parsed(features, inputs), k))
 
 
 def serve(path: Path, *, host: str, port: int) -> None:
@@ -63,23 +63,17 @@ def serve(path: Path, *, host: str, port: int) -> None:
     run(path, host, port)
 
 
-def _parsed(features: Sequence[str], types: Mapping[str, str]) -> dict[str, Any]:
-    """What was typed as `name=value`, as numbers where the bundle wants numbers; an empty value is null."""
+def _parsed(features: Sequence[str], inputs: Mapping[str, Input]) -> dict[str, Any]:
+    """What was typed as `name=value`, as the bundle wants it; an empty value is null, commas part a list."""
+    from serve.columns import typed
+
     found: dict[str, Any] = {}
     for feature in features:
         name, equals, text = feature.partition("=")
         if not name or not equals:
             raise UserError(f"{feature!r} is no feature", where="--features", cure="write it as --features name=value")
-        found[name] = _number(text) if types.get(name, "string") != "string" else text
-    return {name: value if value != "" else None for name, value in found.items()}
-
-
-def _number(text: str) -> Any:
-    """A number, or the text itself, which the bundle then refuses by its name and type."""
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
+        found[name] = typed(name, text, inputs)
+    return found
 
 
 def _print(found: Recommendation) -> None:

@@ -160,3 +160,18 @@ def test_engine_is_short_for_a_setting(tmp_path: Path) -> None:
     assert "--engine" not in outcome.err
     assert "etl.engine" in outcome.err
     assert "cudf" in outcome.err
+
+
+def test_features_of_a_command_line_have_the_types_of_the_bundle() -> None:
+    from pipeline.commands.bundle import _parsed
+    from serve.signature import Input
+
+    inputs = {
+        "age": Input("age", "int64", "int64", "user"),
+        "city": Input("city", "string", "string", "user"),
+        "history": Input("history", "int64", "int64", "user", is_list=True),
+    }
+    given = ["age=30", "city=", "history=50,181", "other=x"]
+    assert _parsed(given, inputs) == {"age": 30, "city": None, "history": [50, 181], "other": "x"}
+    with pytest.raises(UserError, match="history: the value must be a whole number, got 'x'"):
+        _parsed(["history=50,x"], inputs)
