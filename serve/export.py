@@ -68,12 +68,13 @@ def write_bundle(
     """Write a bundle of parts that are already loaded; as `export_bundle`."""
     out.mkdir(parents=True, exist_ok=True)
     start = perf_counter()
-    signatures = _write_models(parts, out)
+    query = query_of(parts.retriever, parts.dataset) if parts.retriever else None
+    signatures = _write_models(parts, query, out)
     models_seconds = perf_counter() - start
     _tell_given(parts, signatures)
     index = _write_entities(parts, spec, out) if parts.dataset.has_entities else None
     _write_schema(parts, signatures, out)
-    golden = _write_golden(parts, spec, signatures, out)
+    golden = _write_golden(parts, spec, query, signatures, out)
     if parts.dataset.has_entities:
         _try_nobody(signatures, golden, out)
     contents = {
@@ -100,13 +101,13 @@ def _write_manifest(dataset: Dataset, contents: Mapping[str, Any], out: Path) ->
     return sum(entry["bytes"] for entry in files.values())
 
 
-def _write_models(parts: Parts, out: Path) -> dict[str, Signature]:
+def _write_models(parts: Parts, query: Query | None, out: Path) -> dict[str, Signature]:
     signatures = {}
     if parts.ranker:
         file, ranker = out / f"{layout.RANKER}.onnx", parts.ranker
         signatures[layout.RANKER] = export_model(file, parts.fitted, ranker.module, ranker.features, output="score")
-    if parts.retriever:
-        file, query = out / f"{layout.RETRIEVER}.onnx", query_of(parts.retriever, parts.dataset)
+    if query:
+        file = out / f"{layout.RETRIEVER}.onnx"
         signatures[layout.RETRIEVER] = export_model(
             file, parts.fitted, query.module, query.features, output="vector", width=_width(query), further=query
         )
@@ -177,16 +178,18 @@ def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tup
     return vectors_ND, retriever.user_vectors(some).numpy()
 
 
-def _write_golden(parts: Parts, spec: ExportSpec, signatures: Mapping[str, Signature], out: Path) -> pl.DataFrame:
+def _write_golden(
+    parts: Parts, spec: ExportSpec, query: Query | None, signatures: Mapping[str, Signature], out: Path
+) -> pl.DataFrame:
     raw = pl.read_parquet(parts.dataset.sample_file).head(spec.golden_rows)
     if parts.retriever and Reads.HISTORY in parts.retriever.reads:
-        raw = with_met(raw, parts.dataset)
+        raw = with_met(raw, parts.dataset, out / layout.USERS)
     wanted = dict.fromkeys(name for signature in signatures.values() for name in signature.names)
     golden = raw.select(list(wanted)) if wanted else raw
     if parts.ranker:
         golden = with_scores(golden, raw, parts.fitted, parts.ranker.module, parts.ranker.features)
-    if parts.retriever:
-        golden = with_vectors(golden, raw, parts.fitted, query_of(parts.retriever, parts.dataset))
+    if query:
+        golden = with_vectors(golden, raw, parts.fitted, query)
     write_table(golden, out / layout.GOLDEN)
     return golden
 

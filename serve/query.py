@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -120,12 +121,11 @@ def with_histories(users: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     return joined.drop(USER_INDEX).with_columns(pl.col(COLUMN).fill_null([])).collect()
 
 
-def with_met(raw: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
-    """Raw rows, each with the column `history` of its user."""
+def with_met(raw: pl.DataFrame, dataset: Dataset, users: Path) -> pl.DataFrame:
+    """Raw rows, each with the column `history` of its user, out of the users of a bundle."""
     name = _required(dataset.raw_schema().first(Tag.USER_ID)).name
-    users = with_histories(pl.read_parquet(dataset.entity_file("users"), columns=[name]), dataset)
-    users = users.with_columns(pl.col(name).cast(raw.schema[name]))
-    return raw.join(users, on=name, how="left", maintain_order="left")
+    met = pl.read_parquet(users, columns=[name, COLUMN]).with_columns(pl.col(name).cast(raw.schema[name]))
+    return raw.join(met, on=name, how="left", maintain_order="left")
 
 
 class _ByNumber(nn.Module):

@@ -1,6 +1,6 @@
 """What each user met, in the order of time.
 
-Shapes: P interactions, U users, B users asked about.
+Shapes: P interactions, U users.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ class Histories:
 
     Attributes:
         item_P: Rows of items.
-        time_P: When it was; any whole numbers that rise with time.
         split_P: Index into SPLITS.
         start_U1: Where the interactions of each user begin, and where the last one's end.
 
@@ -40,7 +39,6 @@ class Histories:
     """
 
     item_P: Tensor
-    time_P: Tensor
     split_P: Tensor
     start_U1: Tensor
 
@@ -58,13 +56,13 @@ class Histories:
         order = chosen[by_time][torch.argsort(interactions.user_P[chosen][by_time], stable=True)]
         count_U = torch.bincount(interactions.user_P[order], minlength=interactions.users)
         start_U1 = torch.cat([count_U.new_zeros(1), count_U.cumsum(0)])
-        return cls(interactions.item_P[order], interactions.time_P[order], interactions.split_P[order], start_U1)
+        return cls(interactions.item_P[order], interactions.split_P[order], start_U1)
 
     def until(self, split: str) -> Histories:
         """Only what lies before a split."""
         known = self._until(split)
         lists = self.at(split)
-        return Histories(lists.values_J, self.time_P[known], self.split_P[known], lists.offsets_B1)
+        return Histories(lists.values_J, self.split_P[known], lists.offsets_B1)
 
     def _until(self, split: str) -> Tensor:
         return torch.ones_like(self.split_P, dtype=torch.bool) if split == END else self.split_P < SPLITS.index(split)
@@ -80,19 +78,3 @@ class Histories:
         ended_P1 = torch.cat([known.new_zeros(1, dtype=torch.int64), known.cumsum(0)])
         lists = Jagged(self.item_P[known], ended_P1[self.start_U1])
         return lists if longest is None else lists.last(longest)
-
-    def before(self, user_B: Tensor, time_B: Tensor, *, longest: int) -> Jagged:
-        """What users had met strictly before some moments, whatever the split; the newest at most.
-
-        Items of the same moment are left out: a row's own item must not be in its history.
-        """
-        times, rank_P = torch.unique(self.time_P, return_inverse=True)
-        owner_P = torch.repeat_interleave(torch.arange(len(self.start_U1) - 1), torch.diff(self.start_U1))
-        key_P = owner_P * (len(times) + 1) + rank_P
-        key_B = user_B * (len(times) + 1) + torch.searchsorted(times, time_B)
-        stop_B = torch.searchsorted(key_P, key_B)
-        size_B = (stop_B - self.start_U1[user_B]).clamp(min=0, max=longest)
-        offsets_B1 = torch.cat([size_B.new_zeros(1), size_B.cumsum(0)])
-        lists = Jagged(torch.zeros(int(offsets_B1[-1]), dtype=torch.int64), offsets_B1)
-        place_J = (stop_B - size_B)[lists.owners()] + lists.places()
-        return lists.replaced(self.item_P[place_J])

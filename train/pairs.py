@@ -5,7 +5,6 @@ Shapes: P interactions, N rows of one side (users or items), F categorical featu
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX, Da
 from core.errors import UserError
 from core.schema import OTHER_ROWS, Tag
 from train.batch import Batch, Features
+from train.determinism import epoch_random
 from train.item_sets import ItemSets
 from train.loader import Loader
 from train.read import AGAIN
@@ -130,9 +130,7 @@ class PairLoader:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from step `start` on."""
-        # The order is drawn on the CPU, so that it is the same for every device.
-        seed = int.from_bytes(hashlib.sha256(f"{self._seed} {number}".encode()).digest()[:8], "little", signed=True)
-        order_P = torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
+        order_P = torch.randperm(self.rows, generator=epoch_random(self._seed, number))
         order_P = order_P.to(self._pairs.user_P.device)
         for begin in range(start * self._batch_size, self.rows, self._batch_size):
             chosen_B = order_P[begin : begin + self._batch_size]

@@ -5,13 +5,13 @@ Shapes: N sequences, B sequences of a batch.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from train.batch import Batch
+from train.determinism import epoch_random
 from train.histories import HISTORY
 from train.jagged import Jagged
 
@@ -53,8 +53,7 @@ class SequenceBatches:
 
     def _order(self, number: int) -> tuple[Tensor, Tensor]:
         """The order of the sequences, and that of the batches cut from it; drawn on the CPU for every device."""
-        seed = int.from_bytes(hashlib.sha256(f"{self._seed} {number}".encode()).digest()[:8], "little", signed=True)
-        generator = torch.Generator().manual_seed(seed)
+        generator = epoch_random(self._seed, number)
         order_N = torch.randperm(self.rows, generator=generator)
         together_N = torch.arange(self.rows) // (self._batch_size * TOGETHER)
         key_N = together_N * (int(self._size_N.max()) + 1) + self._size_N[order_N]

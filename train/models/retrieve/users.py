@@ -5,12 +5,12 @@ Shapes: U users, B users of a batch.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
 
 from train.batch import Batch
+from train.determinism import epoch_random
 from train.histories import HISTORY
 from train.jagged import Jagged
 
@@ -37,9 +37,7 @@ class UserLoader:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from step `start` on."""
-        seed = int.from_bytes(hashlib.sha256(f"{self._seed} {number}".encode()).digest()[:8], "little", signed=True)
-        # Drawn on the CPU, so that it is the same for every device.
-        order_U = torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed)).to(self._user_U.device)
+        order_U = torch.randperm(self.rows, generator=epoch_random(self._seed, number)).to(self._user_U.device)
         for begin in range(start * self._batch_size, self.rows, self._batch_size):
             user_B = self._user_U[order_U[begin : begin + self._batch_size]]
             none_B0 = torch.empty(len(user_B), 0, device=user_B.device)
