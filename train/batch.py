@@ -23,10 +23,13 @@ class ListFeature:
     Attributes:
         name: Of the column.
         cardinality: Number of ids.
+        of: The categorical feature whose ids it holds, and whose embeddings it shares: it is that feature of what the
+            row's user met before, oldest first. None: the ids are its own.
     """
 
     name: str
     cardinality: int
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,31 @@ class Features:
             user_id=next((column.name for column in single if Tag.USER_ID in column.tags), None),
             item_id=next((column.name for column in single if Tag.ITEM_ID in column.tags), None),
         )
+
+    def __post_init__(self) -> None:
+        """Refuse a history of what is no feature.
+
+        Raises:
+            ValueError: A list is `of` a feature that is missing or has another number of ids.
+        """
+        sizes = dict(zip(self.categorical, self.cardinalities, strict=True))
+        for one in self.lists:
+            if one.of is not None and sizes.get(one.of) != one.cardinality:
+                raise ValueError(
+                    f"the list {one.name} has {one.cardinality} ids of the feature {one.of}, and the categorical "
+                    f"features are {sizes}"
+                )
+
+    @property
+    def history(self) -> tuple[ListFeature, ...]:
+        """The lists that hold what a row's user met before: in each row they are equally long and belong together.
+
+        Example:
+            >>> met = ListFeature("history.item", 9, of="item")
+            >>> Features(("item",), (9,), (), (ListFeature("tags", 5), met)).history == (met,)
+            True
+        """
+        return tuple(one for one in self.lists if one.of is not None)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ Numbers = Literal["raw", "embedded"]
 class Fields(nn.Module):
     """One vector a categorical feature, from one table; that of a list is the mean of its ids' vectors.
 
-    An empty list is zero. Elements are looked up end to end, so that nothing is spent on padding, and no result
-    depends on how long other lists are.
+    A list `of` a feature (see `ListFeature`) reads that feature's rows. An empty list is zero. Elements are looked up
+    end to end, so that nothing is spent on padding, and no result depends on how long other lists are.
 
     Args:
         features: The columns. Those that get no vector are left out; if none does, `count` is 0.
@@ -43,13 +43,13 @@ class Fields(nn.Module):
 
     def __init__(self, features: Features, *, width: int, numbers: Numbers = "raw", start: float = 1.0) -> None:
         super().__init__()
-        self.names = tuple(one.name for one in features.lists)
         self.singles, self.width = len(features.categorical), width
-        sizes = [*features.cardinalities, *(one.cardinality for one in features.lists)]
+        self.tables = tables_of_lists(features)
+        sizes = [*features.cardinalities, *(one.cardinality for one in features.lists if one.of is None)]
         self.embedding = FusedEmbedding(sizes, width) if sizes else None
         embedded = len(features.continuous) if numbers == "embedded" else 0
         self.number_DE = nn.Parameter(_fresh(embedded, width)) if embedded else None
-        self.count = len(sizes) + embedded
+        self.count = self.singles + len(self.tables) + embedded
         with torch.no_grad():
             for weight in self.parameters():
                 weight.mul_(start)
@@ -67,10 +67,27 @@ class Fields(nn.Module):
         if self.embedding is None:
             return []
         vectors = [self.embedding(batch.ids_BF)] if self.singles else []
-        for feature, name in enumerate(self.names, start=self.singles):
+        for name, table in self.tables.items():
             lists = batch.lists[name]
-            vectors.append(pooled(self.embedding.of(feature, lists.values_J), lists).unsqueeze(1))
+            vectors.append(pooled(self.embedding.of(table, lists.values_J), lists).unsqueeze(1))
         return vectors
+
+
+def tables_of_lists(features: Features) -> dict[str, int]:
+    """The table of each list: that of the feature whose ids it holds, or one of its own behind those of all features.
+
+    Example:
+        >>> from train.batch import ListFeature
+        >>> lists = (ListFeature("tags", 5), ListFeature("history.item", 9, of="item"), ListFeature("years", 7))
+        >>> tables_of_lists(Features(("user", "item"), (4, 9), (), lists))
+        {'tags': 2, 'history.item': 1, 'years': 3}
+    """
+    own = [one.name for one in features.lists if one.of is None]
+    first = len(features.categorical)
+    return {
+        one.name: first + own.index(one.name) if one.of is None else features.categorical.index(one.of)
+        for one in features.lists
+    }
 
 
 def _fresh(numbers: int, width: int) -> Tensor:
