@@ -30,10 +30,12 @@ from core.schema import Schema
 ROW = "__row__"
 """Number of the interaction in its source, UInt32 or UInt64: what breaks ties."""
 SPLIT = "__split__"
-"""Int8: an index into SPLITS, or ASIDE."""
+"""Int8: an index into SPLITS, or ASIDE or FOLD_IN, which only `interactions` has."""
 SPLITS = ("train", "valid", "test")
 ASIDE = len(SPLITS)
-"""In SPLIT: the row neither trains nor judges, but earlier rows are seen by later ones; only `interactions` has it."""
+"""In SPLIT: the row neither trains nor judges, but earlier rows are seen by later ones."""
+FOLD_IN = ASIDE + 1
+"""In SPLIT: the row is known of a user who is held out; nobody learns from it."""
 USER_INDEX = "__user__"
 """Int32: row of the user in entities/users.parquet."""
 ITEM_INDEX = "__item__"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.dataset import SPLITS
+from core.dataset import FOLD_IN, SPLITS
 from train.jagged import Jagged
 from train.pairs import Interactions
 
@@ -26,7 +26,7 @@ class Histories:
 
     Attributes:
         item_P: Rows of items.
-        split_P: Index into SPLITS.
+        split_P: Index into SPLITS, or what stands in its place.
         start_U1: Where the interactions of each user begin, and where the last one's end.
 
     Example:
@@ -59,22 +59,26 @@ class Histories:
         return cls(interactions.item_P[order], interactions.split_P[order], start_U1)
 
     def until(self, split: str) -> Histories:
-        """Only what lies before a split."""
-        known = self._until(split)
-        lists = self.at(split)
+        """Only what lies before a split: what may be learned from, so without what is folded in."""
+        known = self._before(split)
+        lists = self._lists(known)
         return Histories(lists.values_J, self.split_P[known], lists.offsets_B1)
 
-    def _until(self, split: str) -> Tensor:
+    def _before(self, split: str) -> Tensor:
         return torch.ones_like(self.split_P, dtype=torch.bool) if split == END else self.split_P < SPLITS.index(split)
+
+    def _lists(self, known_P: Tensor) -> Jagged:
+        ended_P1 = torch.cat([known_P.new_zeros(1, dtype=torch.int64), known_P.cumsum(0)])
+        return Jagged(self.item_P[known_P], ended_P1[self.start_U1])
 
     def at(self, split: str, *, longest: int | None = None) -> Jagged:
         """What is known of each user when a split begins: the items of the splits before it, oldest first.
+
+        Rows that are folded in count as known.
 
         Args:
             split: valid or test, or END.
             longest: Keep so many of the newest.
         """
-        known = self._until(split)
-        ended_P1 = torch.cat([known.new_zeros(1, dtype=torch.int64), known.cumsum(0)])
-        lists = Jagged(self.item_P[known], ended_P1[self.start_U1])
+        lists = self._lists(self._before(split) | (self.split_P == FOLD_IN))
         return lists if longest is None else lists.last(longest)

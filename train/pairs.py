@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from core.dataset import ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX, Dataset
+from core.dataset import FOLD_IN, ITEM_INDEX, SPLIT, SPLITS, TARGET, TIME, USER_INDEX, Dataset
 from core.errors import UserError
 from core.schema import OTHER_ROWS, Tag
 from train.batch import Batch, Features
@@ -35,7 +35,7 @@ class Interactions:
         user_P: Row of the user.
         item_P: Row of the item.
         positive_P: Whether the target is above one half.
-        split_P: Index into SPLITS.
+        split_P: Index into SPLITS, or what stands in its place.
         time_P: When it was, in whole numbers that rise with time; zero where nobody knows.
         users: Number of users in the catalogue.
         items: Number of items in the catalogue.
@@ -63,8 +63,8 @@ class Interactions:
         return ItemSets.of(*self.positives(split), users=self.users, items=self.items)
 
     def before(self, split: str) -> ItemSets:
-        """What each user has seen, liked or not, in the splits before this one."""
-        chosen = self.split_P < SPLITS.index(split)
+        """What each user has seen, liked or not, in the splits before this one, and what is folded in."""
+        chosen = (self.split_P < SPLITS.index(split)) | (self.split_P == FOLD_IN)
         return ItemSets.of(self.user_P[chosen], self.item_P[chosen], users=self.users, items=self.items)
 
     def to(self, device: torch.device) -> Interactions:

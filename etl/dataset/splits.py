@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -11,6 +11,7 @@ from core.union import ByKind
 from etl.ops.windows.clock import Duration, Unit
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+ShareOrCount = Annotated[int, Field(ge=0, strict=True)] | Share
 
 
 class SplitSpec(Spec):
@@ -75,6 +76,28 @@ class LeaveLastOutSplit(SplitSpec):
     """The last row of each user judges and the one before chooses; users with fewer than three rows only train."""
 
 
+class UsersSplit(SplitSpec):
+    """Whole users are held out, and found again by the rows of theirs that are folded in: strong generalisation.
+
+    Users are chosen by a hash of their number and the seed. Nobody learns from a row of theirs. Of one with n rows the
+    last floor(n (1 - fold_in)) judge or choose; the others are folded in: what is known of the user. With fold_in 0.8
+    a user with fewer than five rows has nothing to be found.
+
+    Source: Marlin, 2004, Collaborative Filtering: A Machine Learning Perspective; Liang et al., 2018, section 4.1.
+
+    Attributes:
+        valid: Share of the users that choose, below 1, or how many of them.
+        test: Share of the users that judge, or how many.
+        fold_in: Share of the rows of such a user that is known.
+        order: Of a user's rows: by a hash of their number (`random`), or `time`, where the latest are to be found.
+    """
+
+    valid: ShareOrCount = 0.1
+    test: ShareOrCount = 0.1
+    fold_in: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    order: Literal["random", "time"] = "random"
+
+
 class ColumnSplit(SplitSpec):
     """Rows by the value of a column; every value that occurs must be named.
 
@@ -114,6 +137,7 @@ SPLIT_SPECS: dict[str, type[SplitSpec]] = {
     "leave_last_out": LeaveLastOutSplit,
     "user_random": UserRandomSplit,
     "random": RandomSplit,
+    "users": UsersSplit,
     "column": ColumnSplit,
     "none": NoSplit,
 }

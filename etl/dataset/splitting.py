@@ -7,13 +7,13 @@ is kept. Learning them takes user, time and row number of all rows into memory, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from core.dataset import ASIDE, ROW, SPLIT, TIME
+from core.dataset import ASIDE, FOLD_IN, ROW, SPLIT, TIME
 from core.errors import UserError
 from etl.dataset.sources import Roles
 from etl.dataset.splits import (
@@ -25,6 +25,7 @@ from etl.dataset.splits import (
     SplitSpec,
     TimeSplit,
     UserRandomSplit,
+    UsersSplit,
     UserTimeSplit,
 )
 from etl.dataset.times import length_of
@@ -33,7 +34,7 @@ from etl.values.mix import below, mix64
 Assign = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Adds the column SPLIT to a frame that has ROW, TIME and the role columns."""
 _ROUNDING = 1e-9
-_PLACE, _COUNT, _KEY = "__place__", "__count__", "__key__"
+_PLACE, _COUNT, _KEY, _SIDE = "__place__", "__count__", "__key__", "__side__"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _leave_last_out(_: LeaveLastOutSplit, rows: Rows) -> Assign:
 def _by_user(rows: Rows, key: pl.Expr, both: pl.Expr, test: pl.Expr) -> Assign:
     """Cut each user's rows, in order of key and row: the last `both` of n leave training, the last `test` judge."""
     user = _need("user", rows.roles.user)
-    cuts = _user_cuts(rows.frame.select(user, key.alias(_KEY), ROW).collect(engine="streaming"), user, both, test)
+    events = rows.frame.select(user, key.alias(_KEY), ROW).collect(engine="streaming")
+    cuts = _user_cuts(events, user, {"valid": both, "test": test})
 
     def assign(frame: pl.LazyFrame) -> pl.LazyFrame:
         joined = frame.join(cuts.lazy(), on=user, how="left", maintain_order="left" if rows.ordered else "none")
@@ -146,17 +148,55 @@ def _by_user(rows: Rows, key: pl.Expr, both: pl.Expr, test: pl.Expr) -> Assign:
     return assign
 
 
-def _user_cuts(events: pl.DataFrame, user: str, both: pl.Expr, test: pl.Expr) -> pl.DataFrame:
-    """One row a user: key and ROW at which its validation and its test rows start, null where there are none."""
+def _user_cuts(events: pl.DataFrame, user: str, last: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """One row a user, rising: key and ROW at which each of its `last` so many rows start, null where there are none."""
     ordered = events.sort(user, _KEY, ROW)
     place = pl.int_range(pl.len()).over(user)
     counted = ordered.with_columns(place.alias(_PLACE), pl.len().over(user).cast(pl.Int64).alias(_COUNT))
     cuts = ordered.select(user).unique(maintain_order=True)
-    for side, count in (("valid", both), ("test", test)):
+    for side, count in last.items():
         starts = counted.filter(pl.col(_PLACE) == pl.col(_COUNT) - count)
         names = {_KEY: f"{_KEY}{side}", ROW: f"{ROW}{side}"}
-        cuts = cuts.join(starts.select(user, **{new: old for old, new in names.items()}), on=user, how="left")
+        found = starts.select(user, **{new: old for old, new in names.items()})
+        cuts = cuts.join(found, on=user, how="left", maintain_order="left")
     return cuts
+
+
+def _users(spec: UsersSplit, rows: Rows) -> Assign:
+    user = _need("user", rows.roles.user)
+    if spec.order == "time":
+        _need("time", rows.roles.time)
+    key = pl.col(TIME) if spec.order == "time" else mix64(ROW, rows.seed)
+    events = rows.frame.select(user, key.alias(_KEY), ROW).collect(engine="streaming")
+    judged = (pl.col(_COUNT) * (1 - spec.fold_in) + _ROUNDING).floor().cast(pl.Int64)
+    cuts = _held_out(_user_cuts(events, user, {"last": judged}), spec, rows.seed)
+
+    def assign(frame: pl.LazyFrame) -> pl.LazyFrame:
+        joined = frame.join(cuts.lazy(), on=user, how="left", maintain_order="left" if rows.ordered else "none")
+        known = (pl.col(_SIDE) > 0) & ~_not_before("last", key)
+        side = pl.when(known).then(pl.lit(FOLD_IN, pl.Int8)).otherwise(pl.col(_SIDE))
+        return joined.with_columns(side.alias(SPLIT)).drop(cuts.columns[1:])
+
+    return assign
+
+
+def _held_out(users: pl.DataFrame, spec: UsersSplit, seed: int) -> pl.DataFrame:
+    """Say of each user, one a row, on which side it is.
+
+    Raises:
+        UserError: No user is left to learn from.
+    """
+    test, valid = (
+        share if isinstance(share, int) else math.floor(users.height * share + _ROUNDING)
+        for share in (spec.test, spec.valid)
+    )
+    if test + valid >= users.height:
+        told = f"{test} users are to judge and {valid} to choose, and there are {users.height}"
+        raise UserError(told, where="etl.split", cure="hold fewer users out, so that some are left to learn from")
+    numbered = users.with_row_index("__user_row__")
+    place = numbered.select(mix64("__user_row__", seed).rank("ordinal") - 1).to_series()
+    side = pl.when(place < test).then(2).when(place < test + valid).then(1).otherwise(0)
+    return users.with_columns(side.cast(pl.Int8).alias(_SIDE))
 
 
 def _not_before(side: str, key: pl.Expr) -> pl.Expr:
@@ -215,7 +255,7 @@ def expects(spec: SplitSpec) -> tuple[str, ...]:
         >>> expects(RandomSplit(valid=0, test=0.2))
         ('train', 'test')
     """
-    if isinstance(spec, ShareSplit):
+    if isinstance(spec, ShareSplit | UsersSplit):
         return ("train", *(["valid"] if spec.valid else []), *(["test"] if spec.test else []))
     if isinstance(spec, ColumnSplit):
         return ("train", *(["valid"] if spec.valid or spec.valid_share else []), *(["test"] if spec.test else []))
@@ -229,5 +269,6 @@ _LEARNERS: dict[type[SplitSpec], Callable[[Any, Rows], Assign]] = {
     UserTimeSplit: _user_time,
     UserRandomSplit: _user_random,
     LeaveLastOutSplit: _leave_last_out,
+    UsersSplit: _users,
     ColumnSplit: _column,
 }

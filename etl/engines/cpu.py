@@ -29,8 +29,8 @@ ONE_BY_ONE = pl.QueryOptFlags(comm_subplan_elim=False)
 """Of a sink: a plan that reads its rows for the frame and for a window reads them twice. Shared, they would all be held
 in memory until the window is done: 3 million rows of 43 columns took 1.5 GB, and 1.0 GB so."""
 
-_ASIDE = "aside"
-"""Where rows go that are in no split, for a moment."""
+_BESIDE = ("aside", "fold_in")
+"""Where rows go that are in no split, for a moment, in the order of their numbers behind those of SPLITS."""
 
 
 class CpuEngine(Engine):
@@ -93,7 +93,7 @@ class CpuEngine(Engine):
 
     def sink(self, frame: pl.LazyFrame, directory: Path, *, row_group_size: int = ROW_GROUP) -> Sunk:
         """See `Engine.sink`. One pass over the source writes every split, slice by slice where that can be done."""
-        for split in (*SPLITS, _ASIDE):
+        for split in (*SPLITS, *_BESIDE):
             (directory / split).mkdir(parents=True, exist_ok=True)
         with translated(self.name):
             give_back()
@@ -109,7 +109,8 @@ class CpuEngine(Engine):
                 give_back()
         self.rounds = 1
         # Cheaper than a filter, which would copy every row of data sets that set none aside.
-        shutil.rmtree(directory / _ASIDE, ignore_errors=True)
+        for beside in _BESIDE:
+            shutil.rmtree(directory / beside, ignore_errors=True)
         for split in SPLITS:
             # A slice may hold no row of a split.
             number_parts(directory / split)
@@ -143,7 +144,7 @@ def _sink(frame: pl.LazyFrame, directory: Path, row_group_size: int, number: int
     written: list[Path] = []
 
     def place(args: FileProviderArgs) -> str:
-        split = (*SPLITS, _ASIDE)[args.partition_keys.item()]
+        split = (*SPLITS, *_BESIDE)[args.partition_keys.item()]
         name = f"{split}/{PART.format(number)}"
         written.append(directory / name)
         return name

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from core.dataset import ROW, SPLIT, TIME
+from core.dataset import FOLD_IN, ROW, SPLIT, TIME
 from core.errors import UserError
 from etl.dataset.sources import Roles
 from etl.dataset.splits import (
@@ -23,6 +23,7 @@ from etl.dataset.splits import (
     SplitSpec,
     TimeSplit,
     UserRandomSplit,
+    UsersSplit,
     UserTimeSplit,
 )
 from etl.dataset.splitting import Rows, expects, learn
@@ -131,6 +132,45 @@ def test_user_random_needs_no_time_and_follows_the_seed() -> None:
     assert Counter(found[0]) == {0: 720, 1: 90, 2: 90}
 
 
+@given(EVENTS, st.sampled_from([0.5, 0.75, 0.8]), st.sampled_from(["random", "time"]), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_users_are_held_out_whole(events: list[tuple[int, int]], fold_in: float, order: str, seed: int) -> None:
+    events = [*events, *((user, 0) for user in range(5))]
+    spec = UsersSplit(valid=1, test=0.4, fold_in=fold_in, order=order)
+    found = sides(spec, events, seed=seed)
+    assert found == sides(spec, events, seed=seed, ordered=False)
+    own: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for row, ((user, time), side) in enumerate(zip(events, found, strict=True)):
+        own[user].append((time, row, side))
+    held: Counter[int] = Counter()
+    for rows in own.values():
+        judged = floor(len(rows) * (1 - fold_in) + 1e-9)
+        told = [side for *_, side in sorted(rows)]
+        if set(told) != {0}:
+            assert FOLD_IN in told, "something is known of everybody"
+            assert len(told) - told.count(FOLD_IN) == judged
+            assert len({*told} - {FOLD_IN}) <= 1
+            assert order == "random" or told[: len(told) - judged] == [FOLD_IN] * (len(told) - judged)
+            held.update({*told} - {FOLD_IN} or {FOLD_IN})
+    assert held[1] + held[2] + held[FOLD_IN] == 3
+    assert held[1] <= 1
+    assert held[2] <= 2
+
+
+def test_who_is_held_out_follows_the_seed() -> None:
+    many = [(n // 10, n) for n in range(3000)]
+    found = [sides(UsersSplit(valid=30, test=0.2), many, seed=seed) for seed in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+    assert Counter(found[0]) == {0: 2100, 1: 60, 2: 120, FOLD_IN: 720}
+
+
+def test_somebody_is_left_to_learn_from() -> None:
+    with pytest.raises(UserError, match="3 users are to judge and 2 to choose, and there are 5"):
+        sides(UsersSplit(valid=2, test=3), [(user, 0) for user in range(5)])
+    with pytest.raises(UserError, match="needs the time role"):
+        learn(UsersSplit(order="time"), Rows(pl.LazyFrame({"user": [1]}).with_row_index(ROW), Roles(user="user"), 1))
+
+
 def test_random_depends_on_row_and_seed_alone() -> None:
     spec = RandomSplit(valid=0.1, test=0.2)
     many = [(0, n) for n in range(20_000)]
@@ -195,7 +235,7 @@ def test_none_trains_on_everything() -> None:
     assert sides(NoSplit(), [(0, 1), (1, 2)]) == [0, 0]
 
 
-@pytest.mark.parametrize("spec", [UserTimeSplit(), LeaveLastOutSplit(), UserRandomSplit()])
+@pytest.mark.parametrize("spec", [UserTimeSplit(), LeaveLastOutSplit(), UserRandomSplit(), UsersSplit()])
 def test_splits_by_user_need_a_user(spec: SplitSpec) -> None:
     frame = pl.LazyFrame({TIME: [1]}).with_row_index(ROW)
     with pytest.raises(UserError, match=r"needs the user role"):
@@ -205,6 +245,7 @@ def test_splits_by_user_need_a_user(spec: SplitSpec) -> None:
 def test_what_must_not_be_empty() -> None:
     assert expects(TimeSplit()) == ("train", "valid", "test")
     assert expects(RandomSplit(valid=0)) == ("train", "test")
+    assert expects(UsersSplit(valid=0)) == ("train", "test")
     assert expects(LeaveLastOutSplit()) == ("train", "valid", "test")
     assert expects(ColumnSplit(column="a", train=(1,), valid=(2,))) == ("train", "valid")
     assert expects(NoSplit()) == ("train",)
@@ -223,6 +264,8 @@ def test_time_is_the_split_when_none_is_named() -> None:
         ({"by": "random", "valid": 0.6, "test": 0.4}, "leave something to train on"),
         ({"by": "column", "column": "a", "train": [1], "test": [1]}, "named twice"),
         ({"by": "time", "share": 1}, "unknown key"),
+        ({"by": "users", "test": 1.5}, "less than 1"),
+        ({"by": "users", "fold_in": 1}, "less than 1"),
         ({"by": "column", "column": "a", "train": [1], "valid": [2], "valid_share": 0.1}, "not both"),
     ],
 )
