@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.dataset import ROW, TARGET, Dataset
+from core.dataset import ROW, TARGET, TIME, Dataset
 from core.files import hash_tree, write_json
 from core.schema import OTHER_ROWS, Column, DType, Schema, Tag
 from core.schema_pbtxt import write as write_pbtxt
@@ -29,11 +29,12 @@ VERSION = 1
 """Of the layout of a data set."""
 
 
-def write_schema(dataset: Dataset, fitted: Fitted, sides: Mapping[str, Catalogue]) -> None:
-    """Write the schema of the split files, in our form and in Merlin's."""
+def write_schema(dataset: Dataset, fitted: Fitted, sides: Mapping[str, Catalogue], *, timed: bool) -> None:
+    """Write the schema of the split files, in our form and in Merlin's; `timed`: they hold the moments of rows."""
     answer = Column(TARGET, DType.FLOAT32, frozenset({Tag.TARGET, Tag.BINARY}), nullable=False)
     indices = [Column(catalogue.index, DType.INT32, nullable=False) for catalogue in sides.values()]
-    schema = Schema((answer, *indices, *_features(fitted)))
+    moment = [Column(TIME, DType.INT64, frozenset({Tag.TIME}), nullable=False)] if timed else []
+    schema = Schema((answer, *indices, *moment, *_features(fitted)))
     schema.write(dataset.schema_file)
     write_pbtxt(schema, dataset.path / "schema.pbtxt")
 

@@ -107,9 +107,11 @@ def _fit(data: Labelled, spec: EtlSpec, engine: Engine, earlier: Earlier | None)
 def _transform(data: Labelled, fitted: Fitted, dataset: Dataset, engine: Engine) -> Sunk:
     """Write the splits, the workflow, the catalogues with their features, and the interactions."""
     sides = catalogues(data.raw)
+    # With the moment of a row a ranker can be told what its user met before; interactions can't be matched with rows.
+    timed = bool(sides) and data.raw.roles.time is not None
     with counted(data.frame, "transform", data.seen.rows, engine) as rows:
-        files = _sink(rows, fitted, sides, dataset, engine)
-    write_schema(dataset, fitted, sides)
+        files = _sink(rows, fitted, sides, dataset, engine, timed=timed)
+    write_schema(dataset, fitted, sides, timed=timed)
     fitted.save(dataset.workflow_dir)
     for catalogue in sides.values():
         write_catalogue(catalogue, fitted, dataset)
@@ -118,9 +120,17 @@ def _transform(data: Labelled, fitted: Fitted, dataset: Dataset, engine: Engine)
     return files
 
 
-def _sink(rows: pl.LazyFrame, fitted: Fitted, sides: Mapping[str, Catalogue], dataset: Dataset, engine: Engine) -> Sunk:
+def _sink(
+    rows: pl.LazyFrame,
+    fitted: Fitted,
+    sides: Mapping[str, Catalogue],
+    dataset: Dataset,
+    engine: Engine,
+    *,
+    timed: bool,
+) -> Sunk:
     indexed = rows
     for catalogue in sides.values():
         indexed = catalogue.add_index(indexed, ordered=engine.ordered)
-    keep = [ROW, SPLIT, TARGET, *(catalogue.index for catalogue in sides.values())]
+    keep = [ROW, SPLIT, TARGET, *(catalogue.index for catalogue in sides.values()), *([TIME] if timed else [])]
     return engine.write(fitted, indexed, dataset.path, keep=keep, training=_TRAINING)

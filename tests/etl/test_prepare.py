@@ -40,8 +40,20 @@ def test_every_row_lands_in_one_split_with_its_target_and_indices(desk: Desk) ->
     catalogue = pl.read_parquet(dataset.entity_file("items"))
     assert catalogue["item_id"].gather(interactions[ITEM_INDEX]).to_list() == raw["item_id"].to_list()
     for number, split in enumerate(SPLITS):
-        expected = interactions.filter(pl.col(SPLIT) == number).select(TARGET, USER_INDEX, ITEM_INDEX)
+        expected = interactions.filter(pl.col(SPLIT) == number).select(TARGET, USER_INDEX, ITEM_INDEX, TIME)
         assert_frame_equal(rows(dataset, split).select(expected.columns), expected)
+
+
+@pytest.mark.parametrize("without", ["time", "user"])
+def test_rows_without_a_user_or_a_moment_have_no_moment(desk: Desk, without: str) -> None:
+    del desk.sources["roles"][without]
+    desk.spec["split"] = {"by": "random", "valid": 0.2, "test": 0.2}
+    if without != "time":
+        desk.spec["features"] = [{"columns": ["device"], "ops": ["categorify"]}]
+        desk.sources = {name: value for name, value in desk.sources.items() if name != f"{without}s"}
+    dataset = desk.prepare()
+    assert TIME not in rows(dataset, "train").columns
+    assert TIME not in dataset.schema().names
 
 
 def test_user_time_keeps_the_last_rows_of_each_user_for_the_test(desk: Desk) -> None:
