@@ -30,10 +30,15 @@ from train.determinism import deterministic, random_state, set_random_state
 from train.optim.mover import Mover
 from train.precision import fast_products
 from train.spec import AverageSpec, OptimizerSpec
+from train.track.epochs import Epoch, tell
 from train.track.events import Events
 
 POINTS = 200
 """How many times an epoch, at most, the loss and the rates are written down for TensorBoard."""
+
+
+class Diverged(UserError):
+    """The loss or the validation figure is no longer a number: these settings don't learn from these data."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ def fit(task: Task, plan: Plan, out: Path, *, device: torch.device) -> Outcome:
     """Train, or go on with what a killed run has left in `out`.
 
     Raises:
-        UserError: The loss is no longer a number; the checkpoint is broken; the disk is full.
+        Diverged: The loss or the validation figure is no longer a number.
+        UserError: The checkpoint is broken; the disk is full.
     """
     with fast_products(device) as arithmetic:
         run = _Run(task, plan, out, device)
@@ -155,6 +161,8 @@ class _Run:
         log.get("train").info(
             "%s: going on at epoch %d, step %d", self._plan.name, self.position.epoch + 1, self.position.step + 1
         )
+        for entry in self.position.history:
+            self._tell(entry)
 
     def epoch(self, events: Events) -> None:
         """Train one epoch or the rest of it, validate, and write what is to be kept."""
@@ -215,7 +223,7 @@ class _Run:
         if math.isfinite(float(self._loss)):
             return
         spec, position = self._plan.optimizer, self.position
-        raise UserError(
+        raise Diverged(
             f"the loss is no longer a finite number at epoch {position.epoch + 1}, step {position.step}",
             where=self._plan.where,
             cure=f"lower optimizer.rate (now {spec.rate:g}) or optimizer.embedding_rate (now "
@@ -229,7 +237,7 @@ class _Run:
         value = valid[plan.monitor]
         if math.isnan(value):
             cure = "it may hold one class alone: give it more rows in etl.split"
-            raise UserError(f"the {plan.monitor} of the validation split is not a number", where=plan.where, cure=cure)
+            raise Diverged(f"the {plan.monitor} of the validation split is not a number", where=plan.where, cure=cure)
         sign = 1.0 if plan.larger_is_better else -1.0
         better = position.best_epoch == 0 or sign * value > sign * position.best
         if better:
@@ -260,6 +268,11 @@ class _Run:
             best_file(self._out, position.best_epoch).unlink(missing_ok=True)
         figures = ", ".join(f"{name} {figure:.4f}" for name, figure in valid.items())
         log.get("train").info("%s, epoch %d: loss %.4f, valid %s", plan.name, number, entry["train_loss"], figures)
+        self._tell(entry)
+
+    def _tell(self, entry: Mapping[str, Any]) -> None:
+        """Hand an epoch of the history to who listens."""
+        tell(Epoch(self._plan.where, self._out, entry["epoch"], entry["train_loss"], entry["valid"]))
 
     def _save(self) -> None:
         self._look()
