@@ -1,7 +1,7 @@
 """Where things lie in a data set on disk: the only thing that `etl` and `train` share.
 
     DIR/
-      train/part-*.parquet  valid/  test/   transformed features + target + USER_INDEX / ITEM_INDEX
+      train/part-*.parquet  valid/  test/   transformed features + targets + USER_INDEX / ITEM_INDEX
       schema.json  schema.pbtxt             the columns of those files
       manifest.json                         rows, files and hashes of each split; what was learned, and of which rows
       workflow/                             the fitted workflow (etl.Workflow.load)
@@ -12,7 +12,7 @@
       entities/user_features.parquet item_features.parquet   the workflow's user / item outputs, same row order
       entities/user_latest.parquet item_latest.parquet   what windows over earlier rows make of each at the end of the
                                             data, same row order; where the workflow has such windows
-      interactions.parquet                  USER_INDEX, ITEM_INDEX, SPLIT, target, TIME: every interaction, in order
+      interactions.parquet                  USER_INDEX, ITEM_INDEX, SPLIT, TARGET, TIME: every interaction, in order
 
 `entities` and `interactions.parquet` exist when the data have a user and an item role.
 """
@@ -43,7 +43,29 @@ ITEM_INDEX = "__item__"
 TIME = "__time__"
 """Int64: the time role as a number that sorts (seconds or microseconds as given), 0 without a time role."""
 TARGET = "__target__"
-"""Float32: the target after its rule."""
+"""Float32: the target after its rule; of several, the first."""
+GOAL = "target"
+"""Name of a target that nobody named, and the property of a column in `schema.json` that tells a target's name."""
+
+
+def target_column(name: str) -> str:
+    """The column of a further target: float32, null where it isn't known.
+
+    Example:
+        >>> target_column("purchase")
+        '__target_purchase__'
+    """
+    return f"__target_{name}__"
+
+
+def is_target(column: str) -> bool:
+    """Whether a column is one that holds a target.
+
+    Example:
+        >>> is_target(TARGET), is_target(target_column("purchase")), is_target("purchase")
+        (True, True, False)
+    """
+    return column == TARGET or (column.startswith("__target_") and column.endswith("__"))
 
 
 @dataclass(frozen=True)

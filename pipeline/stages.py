@@ -183,8 +183,12 @@ STAGES: tuple[Stage, ...] = (
         name="etl",
         inputs=("data", "start_from"),
         output="etl",
-        # What the earlier workflow holds counts, not where it lies.
-        settings=lambda spec: {"etl": {**_settings_of(spec.etl), "start_from": None}, "seed": spec.seed},
+        # What the earlier workflow holds counts, not where it lies; of targets their order too, which hashes forget.
+        settings=lambda spec: {
+            "etl": {**_settings_of(spec.etl), "start_from": None},
+            "targets": list(spec.etl.targets),
+            "seed": spec.seed,
+        },
         run=_etl,
         packages=("core", "etl"),
         libraries=("polars", "pyarrow"),

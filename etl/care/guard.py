@@ -17,6 +17,7 @@ from etl.care.leaks_found import SURE, column_findings, duplicate_findings, feat
 from etl.care.leaks_planned import plan_findings
 from etl.care.samples import Samples
 from etl.dataset.label import Labelled
+from etl.dataset.target import Goal, sources_of
 from etl.engines import Sunk
 from etl.fitted import Fitted
 from etl.spec import EtlSpec
@@ -60,20 +61,26 @@ def guard(made: Made, samples: Samples, spec: EtlSpec, profile: pl.DataFrame) ->
 
 def _look(made: Made, samples: Samples, spec: EtlSpec, profile: pl.DataFrame) -> Iterator[Finding]:
     data, roles = made.data, made.data.raw.roles
-    yield from plan_findings(spec.features, spec.split, roles, spec.target.column)
-    # The target is among the inputs where operators see the answers of earlier rows.
-    answers = {spec.target.column, TARGET}
+    yield from plan_findings(spec.features, spec.split, roles, sources_of(spec.goals))
+    # A target is among the inputs where operators see the answers of earlier rows.
+    answers = {*sources_of(spec.goals), TARGET}
     inputs = [name for name in made.fitted.inputs_of() if name in data.raw.types and name not in answers]
-    areas = dict(profile.select("name", "alone").iter_rows())
-    raw = list(column_findings(samples.classes, data.seen, {name: areas[name] for name in inputs}, roles, spec.leaks))
+    told = profile.select("name", "alone", "alone_further").iter_rows()
+    areas = {name: [main, *further] for name, main, further in told}
+    raw: list[Finding] = []
+    for place, goal in enumerate(data.goals):
+        alone = {name: areas[name][place] for name in inputs}
+        rows, further = (samples.classes, None) if goal.main else (samples.further[goal.name], goal.name)
+        raw += column_findings(rows, data.seen, alone, roles, spec.leaks, further=further)
     yield from raw
     drifting = profile.filter(pl.any_horizontal("drifts_valid", "drifts_test"))["name"].to_list()
     # A feature of a column that was named already, or is to be ignored, isn't news.
     known = {found.column for found in raw} | set(spec.leaks.ignore)
     made_of = {name: raw for name, raw in _worth_a_look(made.fitted, drifting) if not known.issuperset(raw)}
     numbers = [name for name in made_of if Tag.CONTINUOUS in made.fitted.schema[name].tags]
-    outputs = {split: _rows(paths, list(made_of)) for split, paths in made.files.files.items()}
-    yield from feature_findings(outputs, numbers, made_of, spec.leaks) if made_of else ()
+    for goal in data.goals if made_of else ():
+        outputs = {split: _rows(paths, list(made_of), goal) for split, paths in made.files.files.items()}
+        yield from feature_findings(outputs, numbers, made_of, spec.leaks, further=None if goal.main else goal.name)
     names = [name for name in data.raw.types if name != ROW]
     yield from duplicate_findings(copies(data.frame, samples.splits, names), spec.leaks)
 
@@ -91,11 +98,15 @@ def _worth_a_look(fitted: Fitted, drifting: Collection[str]) -> Iterator[tuple[s
             yield column.name, raw
 
 
-def _rows(files: Sequence[Path], features: Sequence[str]) -> pl.DataFrame:
-    """Features and target of a split: all rows of few; slices of many, and some positive rows where those are rare."""
+def _rows(files: Sequence[Path], features: Sequence[str], goal: Goal) -> pl.DataFrame:
+    """Features and target of a split: all rows of few; slices of many, and some positive rows where those are rare.
+
+    Of a further target only the rows that tell it.
+    """
     if not files:
         return pl.DataFrame(schema=dict.fromkeys([TARGET, *features], pl.Float32))
-    scan = pl.scan_parquet(list(files), glob=False).select(TARGET, *features)
+    scan = pl.scan_parquet(list(files), glob=False).select(pl.col(goal.column).alias(TARGET), *features)
+    scan = scan if goal.main else scan.drop_nulls(TARGET)
     rows = scan.select(pl.len()).collect().item()
     if rows <= ROWS:
         return scan.collect(engine="streaming")

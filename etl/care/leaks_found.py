@@ -25,7 +25,13 @@ EVERY = 0.8
 
 
 def column_findings(
-    rows: Mapping[str, pl.DataFrame], seen: Look, inputs: Mapping[str, float | None], roles: Roles, spec: LeakSpec
+    rows: Mapping[str, pl.DataFrame],
+    seen: Look,
+    inputs: Mapping[str, float | None],
+    roles: Roles,
+    spec: LeakSpec,
+    *,
+    further: str | None = None,
 ) -> Iterator[Finding]:
     """What the raw columns of the features tell.
 
@@ -35,22 +41,27 @@ def column_findings(
         inputs: The raw columns that features are made of -> how well each alone tells the target (`etl.care.alone`).
         roles: Which columns tell who, what and when.
         spec: The limits.
+        further: Name of the target that stands as TARGET, where it isn't the main one.
     """
-    answer = rows["train"][TARGET]
+    answer, goal = rows["train"][TARGET], _goal(further)
     for name, told in inputs.items():
         values = rows["train"][name]
         there = presence(values, answer)
         if there is not None and there >= spec.alone:
-            why = f"whether the column {name} is null tells the target (AUC {there:.3f} on training rows)"
+            why = f"whether the column {name} is null tells {goal} (AUC {there:.3f} on training rows)"
             yield Finding("presence", name, f"{why}; is it filled in only after the event?")
         elif told is not None and told >= spec.alone:
-            why = f"the column {name} alone tells the target (AUC {told:.3f} on training rows)"
+            why = f"the column {name} alone tells {goal} (AUC {told:.3f} on training rows)"
             yield Finding("alone", name, f"{why}; is it known before the event?")
         elif told is not None and told >= 0.5 + GAP and (values.dtype.is_numeric() or values.dtype.is_temporal()):
-            yield from _gap("column", name, rows)
-        if name not in (roles.user, roles.item) and _identifies(values, seen, name):
+            yield from _gap("column", name, rows, goal)
+        if further is None and name not in (roles.user, roles.item) and _identifies(values, seen, name):
             why = f"the column {name} holds another value in every row"
             yield Finding("row", name, f"{why}: as a feature it can only be learned by heart")
+
+
+def _goal(further: str | None) -> str:
+    return "the target" if further is None else f"the target {further}"
 
 
 def _identifies(values: pl.Series, seen: Look, name: str) -> bool:
@@ -61,7 +72,12 @@ def _identifies(values: pl.Series, seen: Look, name: str) -> bool:
 
 
 def feature_findings(
-    outputs: Mapping[str, pl.DataFrame], numbers: Sequence[str], made_of: Mapping[str, Sequence[str]], spec: LeakSpec
+    outputs: Mapping[str, pl.DataFrame],
+    numbers: Sequence[str],
+    made_of: Mapping[str, Sequence[str]],
+    spec: LeakSpec,
+    *,
+    further: str | None = None,
 ) -> Iterator[Finding]:
     """What the features themselves tell.
 
@@ -70,16 +86,18 @@ def feature_findings(
         numbers: The features that are numbers; the others are ids.
         made_of: Feature -> raw columns.
         spec: The limits.
+        further: Name of the target that stands as TARGET, where it isn't the main one.
     """
-    train = outputs["train"]
+    train, goal = outputs["train"], _goal(further)
     for name in made_of:
         told = alone(train[name], train[TARGET])
         if told is not None and told >= spec.alone:
-            why = f"the feature {name} (of {', '.join(made_of[name])}) alone tells the target"
+            why = f"the feature {name} (of {', '.join(made_of[name])}) alone tells {goal}"
             yield Finding("alone", name, f"{why} (AUC {told:.3f} on training rows); is it known before the event?")
         elif name in numbers:
-            yield from _gap("feature", name, outputs)
-        for split in ("valid", "test"):
+            yield from _gap("feature", name, outputs, goal)
+        # What tells the splits apart is told once.
+        for split in ("valid", "test") if further is None else ():
             found = drift(train[name], outputs[split][name]) if outputs[split].height >= SURE else None
             apart = None if found is None else (found.ks if name in numbers else found.js)
             if apart is not None and apart >= APART:
@@ -89,7 +107,7 @@ def feature_findings(
                 break
 
 
-def _gap(noun: str, name: str, rows: Mapping[str, pl.DataFrame]) -> Iterator[Finding]:
+def _gap(noun: str, name: str, rows: Mapping[str, pl.DataFrame], goal: str) -> Iterator[Finding]:
     """A number that tells the target on the rows it was learned from, and not on others, has read their answers."""
     train, valid = rows["train"], rows["valid"]
     if any(min((one[TARGET] > 0.5).sum(), (one[TARGET] <= 0.5).sum()) < SURE for one in (train, valid)):
@@ -100,7 +118,7 @@ def _gap(noun: str, name: str, rows: Mapping[str, pl.DataFrame]) -> Iterator[Fin
     # The direction is that of the training rows.
     before, after = (before, after) if before >= 0.5 else (1 - before, 1 - after)
     if before - after >= GAP:
-        why = f"the {noun} {name} tells the target on training rows and much less on validation rows"
+        why = f"the {noun} {name} tells {goal} on training rows and much less on validation rows"
         yield Finding("gap", name, f"{why} (AUC {before:.3f} and {after:.3f}); was it made from the row's own target?")
 
 

@@ -5,7 +5,7 @@ What is certain is refused before anything is learned; the rest is a finding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from core.dataset import TARGET
@@ -20,17 +20,22 @@ from etl.rows import RepeatsRule
 from etl.rows.base import Rule
 
 
-def require_own_targets_unread(features: Sequence[FeatureSpec], target: str | None) -> None:
-    """Check that no feature is made of the target of its own row.
+def require_own_targets_unread(features: Sequence[FeatureSpec], targets: Collection[str]) -> None:
+    """Check that no feature is made of a target of its own row.
+
+    Args:
+        features: The features.
+        targets: The raw columns that tell the targets.
 
     Raises:
         UserError: One is; names it.
     """
-    answers = {TARGET, *([] if target is None else [target])}
+    answers = {TARGET, *targets}
     for feature in features:
-        if answers.intersection(_columns(feature)) & feature.ops[0].own(_columns(feature)):
+        read = answers.intersection(_columns(feature)) & feature.ops[0].own(_columns(feature))
+        if read:
             raise UserError(
-                f"the column {target} is the target and a feature, so the answer would leak",
+                f"the column {min(read)} is the target and a feature, so the answer would leak",
                 where="etl.features",
                 cure="take it out of the features, or let `lag` come first: what was the answer before?",
             )
@@ -76,22 +81,22 @@ def _require_late(operator: Operator[Any], feature: FeatureSpec, rule: RepeatsRu
 
 
 def plan_findings(
-    features: Sequence[FeatureSpec], split: SplitSpec, roles: Roles, target: str | None
+    features: Sequence[FeatureSpec], split: SplitSpec, roles: Roles, targets: Collection[str]
 ) -> Iterator[Finding]:
-    """What the settings alone tell."""
+    """What the settings alone tell; `targets` are the raw columns that tell the targets."""
     chance = isinstance(split, RandomSplit | UserRandomSplit)
     if chance and roles.time:
         told = f"the split is random though {roles.time} tells the time, so models learn from rows later than those"
         yield Finding("split", roles.time, f"{told} that judge them; `split: time` is the honest one")
     for feature in features:
         for operator in feature.ops:
-            yield from _operator(operator, feature, target, unordered=chance or isinstance(split, ColumnSplit))
+            yield from _operator(operator, feature, targets, unordered=chance or isinstance(split, ColumnSplit))
 
 
 def _operator(
-    operator: Operator[Any], feature: FeatureSpec, target: str | None, *, unordered: bool
+    operator: Operator[Any], feature: FeatureSpec, targets: Collection[str], *, unordered: bool
 ) -> Iterator[Finding]:
-    answers, columns = {TARGET, *([] if target is None else [target])}, _names(feature)
+    answers, columns = {TARGET, *targets}, _names(feature)
     if operator.rows is Rows.DROPPED and answers.intersection(operator.dependencies):
         told = f"{operator.kind} of {columns} chooses rows by their target, which nobody knows of rows to come"
         yield Finding("rows", columns, told)

@@ -14,6 +14,7 @@ from etl.care.bins import Bins
 from etl.care.drift import Reference, elements
 from etl.care.look import Look, plain
 from etl.care.samples import Samples
+from etl.dataset.target import Goal
 from etl.fitted import Fitted
 from etl.ops.categorify import Categorify
 from etl.ops.vocabularies import Vocabularies
@@ -46,13 +47,14 @@ TYPES: dict[str, Any] = {
     **{f"{figure}_{split}": pl.Float64 for figure in ("psi", "chance", "js", "ks") for split in HELD_OUT},
     **{f"drifts_{split}": pl.Boolean for split in HELD_OUT},
     "alone": pl.Float64,
+    "alone_further": _NUMBERS,
 }
 """Columns of the table. Of a column of lists, `lengths` (quantiles) and all but `nulls` speak of the elements; the
 figures of `etl.care.drift` say what they speak of."""
 
 
 def profile(
-    samples: Samples, seen: Look, unseen: Mapping[str, Mapping[str, float]], target: str | None = None
+    samples: Samples, seen: Look, unseen: Mapping[str, Mapping[str, float]], goals: Sequence[Goal] = ()
 ) -> pl.DataFrame:
     """Profile raw columns; one row a column, see `TYPES` for what is told.
 
@@ -64,15 +66,21 @@ def profile(
         samples: All rows, or a sample of them.
         seen: What the first look found in all of them.
         unseen: Split -> raw column -> share of its rows whose value was unknown after training.
-        target: The column of the target; None: don't tell how well each column alone tells it (`etl.care.alone`).
+        goals: The targets; how well each column alone tells them (`etl.care.alone`) stands under `alone` and, of the
+            further ones, in their order under `alone_further`. Nothing is told of a target by its own column.
     """
-    table, train = [], samples.classes[SPLITS[0]]
+    table = []
+    classes = [samples.classes, *samples.further.values()]
     for name in samples.profile.columns:
         parts = {split: rows[name] for split, rows in samples.splits.items()}
-        told = None if target in {None, name} else alone(train[name], train[TARGET])
+        areas = [_alone(name, goal, judged[SPLITS[0]]) for goal, judged in zip(goals, classes, strict=False)]
         row = _column(samples.profile[name], parts, seen) | _differences(parts) | _unseen(name, unseen)
-        table.append(row | {"alone": told})
+        table.append(row | {"alone": areas[0] if areas else None, "alone_further": areas[1:]})
     return pl.DataFrame(table, schema=TYPES, orient="row")
+
+
+def _alone(name: str, goal: Goal, train: pl.DataFrame) -> float | None:
+    return None if goal.rule.column in {None, name} else alone(train[name], train[TARGET])
 
 
 def _column(values: pl.Series, parts: Mapping[str, pl.Series], seen: Look) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -33,12 +33,14 @@ class Samples:
         profile: Rows of all splits, each as likely as any other.
         splits: Rows of each split, and their TARGET beside the columns.
         classes: The same with about as many rows of either class, however rare one of them is.
+        further: The same by the name of a further target, which is TARGET there, of the rows that tell it.
     """
 
     golden: pl.DataFrame
     profile: pl.DataFrame
     splits: Mapping[str, pl.DataFrame]
     classes: Mapping[str, pl.DataFrame]
+    further: Mapping[str, Mapping[str, pl.DataFrame]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,23 @@ class Sizes:
     Attributes:
         rows: Of each split.
         positives: How many of them are positive.
+        target: The column that tells them.
     """
 
     rows: Mapping[str, int]
     positives: Mapping[str, int]
+    target: str = TARGET
 
 
-def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Sizes, seed: int) -> Samples:
+def take(
+    frame: pl.LazyFrame,
+    split: str,
+    columns: Sequence[str],
+    *,
+    sizes: Sizes,
+    seed: int,
+    further: Mapping[str, Sizes] | None = None,
+) -> Samples:
     """Take all samples in one pass over the columns, after a pass over what tells the split.
 
     Args:
@@ -63,7 +75,9 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Size
         columns: To be taken.
         sizes: Of the splits.
         seed: Chooses the rows.
+        further: Further target -> the rows that tell it.
     """
+    others = dict(further or {})
     total = sum(sizes.rows.values())
     hashed = paced(frame).with_columns(mix64(ROW, seed + _OTHER).alias(_HASH))
     here = pl.col(SPLIT) == SPLITS.index(split)
@@ -73,14 +87,24 @@ def take(frame: pl.LazyFrame, split: str, columns: Sequence[str], *, sizes: Size
     golden = here & (pl.col(_HASH) <= pl.lit(lowest[_HASH].max(), pl.UInt64))
     profile = _picked(1.0 if total <= WHOLE_ROWS else PROFILE_ROWS / total, pl.lit(value=True))
     flags = {_GOLDEN: golden, _PROFILE: profile, _COMPARED: _compared(sizes), _JUDGED: _judged(sizes)}
-    asked = hashed.select(ROW, SPLIT, TARGET, *columns, **flags).filter(pl.any_horizontal(*flags))
+    flags |= {f"{_JUDGED}{name}": _judged(one).fill_null(value=False) for name, one in others.items()}
+    answers = [TARGET, *(one.target for one in others.values())]
+    asked = hashed.select(ROW, SPLIT, *answers, *columns, **flags).filter(pl.any_horizontal(*flags))
     found = asked.collect(engine="streaming").sort(ROW)
     parts = [found.filter(pl.col(SPLIT) == number) for number in range(len(SPLITS))]
     splits, classes = (
         {name: part.filter(flag).select(TARGET, *columns) for name, part in zip(SPLITS, parts, strict=True)}
         for flag in (_COMPARED, _JUDGED)
     )
-    return Samples(found.filter(_GOLDEN).select(ROW, *columns), found.filter(_PROFILE).select(columns), splits, classes)
+    judged = {
+        name: {
+            where: part.filter(f"{_JUDGED}{name}").select(pl.col(one.target).alias(TARGET), *columns)
+            for where, part in zip(SPLITS, parts, strict=True)
+        }
+        for name, one in others.items()
+    }
+    golden_rows, profiled = found.filter(_GOLDEN).select(ROW, *columns), found.filter(_PROFILE).select(columns)
+    return Samples(golden_rows, profiled, splits, classes, judged)
 
 
 def _compared(sizes: Sizes) -> pl.Expr:
@@ -91,7 +115,7 @@ def _compared(sizes: Sizes) -> pl.Expr:
 
 def _judged(sizes: Sizes) -> pl.Expr:
     """About half as many rows of each class of each split."""
-    positive, picked = pl.col(TARGET) > 0.5, []
+    positive, picked = pl.col(sizes.target) > 0.5, []
     for number, name in enumerate(SPLITS):
         ones, here = sizes.positives[name], pl.col(SPLIT) == number
         picked.append(_picked(COMPARED_ROWS / 2 / max(ones, 1), here & positive))

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from core.dataset import ITEM_INDEX, ROW, SPLIT, TARGET, TIME, USER_INDEX
+from core.dataset import ITEM_INDEX, ROW, SPLIT, TARGET, TIME, USER_INDEX, is_target
 from core.errors import UserError
 from core.suggest import did_you_mean
 
@@ -46,7 +46,7 @@ def require_names(names: Sequence[str], where: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"two columns are called {twice[0]}", where=where, cure="rename one of them")
-    taken = sorted(RESERVED.intersection(names))
+    taken = sorted({*RESERVED.intersection(names), *filter(is_target, names)})
     if taken:
         raise UserError(f"a column is called {taken[0]}, a name that is reserved", where=where, cure="rename it")
 

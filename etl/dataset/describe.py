@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.dataset import ROW, TARGET, TIME, Dataset
+from core.dataset import GOAL, ROW, TIME, Dataset
 from core.files import hash_tree, write_json
 from core.schema import OTHER_ROWS, Column, DType, Schema, Tag
 from core.schema_pbtxt import write as write_pbtxt
@@ -19,6 +19,7 @@ from etl.dataset.label import Labelled
 from etl.dataset.latest import write_latest
 from etl.dataset.splits import ColumnSplit
 from etl.dataset.tables import write_table
+from etl.dataset.target import Goal
 from etl.engines import Sunk
 from etl.fitted import Fitted
 from etl.serving import for_serving, given_columns
@@ -29,14 +30,23 @@ VERSION = 1
 """Of the layout of a data set."""
 
 
-def write_schema(dataset: Dataset, fitted: Fitted, sides: Mapping[str, Catalogue], *, timed: bool) -> None:
+def write_schema(
+    dataset: Dataset, fitted: Fitted, sides: Mapping[str, Catalogue], goals: Sequence[Goal], *, timed: bool
+) -> None:
     """Write the schema of the split files, in our form and in Merlin's; `timed`: they hold the moments of rows."""
-    answer = Column(TARGET, DType.FLOAT32, frozenset({Tag.TARGET, Tag.BINARY}), nullable=False)
+    answers = [_target(goal) for goal in goals]
     indices = [Column(catalogue.index, DType.INT32, nullable=False) for catalogue in sides.values()]
     moment = [Column(TIME, DType.INT64, frozenset({Tag.TIME}), nullable=False)] if timed else []
-    schema = Schema((answer, *indices, *moment, *_features(fitted)))
+    schema = Schema((*answers, *indices, *moment, *_features(fitted)))
     schema.write(dataset.schema_file)
     write_pbtxt(schema, dataset.path / "schema.pbtxt")
+
+
+def _target(goal: Goal) -> Column:
+    """The column of a target; of several, each tells its name."""
+    name = {} if goal.name == GOAL else {GOAL: goal.name}
+    tags = frozenset({Tag.TARGET, Tag.BINARY})
+    return Column(goal.column, DType.FLOAT32, tags, nullable=not goal.main, properties=name)
 
 
 def _features(fitted: Fitted) -> list[Column]:
@@ -63,13 +73,16 @@ def write_raw(dataset: Dataset, made: Made, spec: EtlSpec, seed: int) -> list[Fi
     schema.write(dataset.raw_schema_file)
     golden = next(split for split in ("test", "valid", "train") if data.rows[split])
     columns = [name for name in data.raw.types if name != ROW]
-    samples = take(data.frame, golden, columns, sizes=Sizes(data.rows, data.positives), seed=seed)
+    main, *others = data.goals
+    further = {one.name: Sizes(data.known[one.name], data.positives[one.name], one.column) for one in others}
+    sizes = Sizes(data.rows, data.positives[main.name])
+    samples = take(data.frame, golden, columns, sizes=sizes, seed=seed, further=further)
     sample = samples.golden
     if given_columns(made.fitted):
         known = [name for name in schema.names if name in sample]
         sample = write_latest(dataset, made.fitted, data.frame, sample.select(ROW, *known))
     write_table(sample.select(schema.names), dataset.sample_file)
-    told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted), spec.target.column)
+    told = profile(samples, data.seen, unseen_shares(made.files.files, made.fitted), data.goals)
     write_table(told, dataset.profile_file)
     leaks = guard(made, samples, spec, told)
     roles, split = data.raw.roles, spec.split
@@ -93,10 +106,24 @@ def gone_rows(data: Labelled) -> dict[str, Any]:
     return {"dropped": dropped, "aside": data.seen.rows - sum(data.rows.values())}
 
 
+def told_targets(data: Labelled) -> list[dict[str, Any]]:
+    """The targets, the main one first: their columns, and how many rows of each split are known and positive."""
+    return [
+        {
+            "name": goal.name,
+            "column": goal.column,
+            "known": dict(data.known[goal.name]),
+            "positives": dict(data.positives[goal.name]),
+        }
+        for goal in data.goals
+    ]
+
+
 def write_manifest(
     dataset: Dataset,
     files: Sunk,
     *,
+    targets: Sequence[Mapping[str, Any]],
     engine: str,
     title: str | None,
     findings: Sequence[Finding],
@@ -111,6 +138,7 @@ def write_manifest(
         "engine": engine,
         "title": title,
         "rows": dict(files.rows),
+        "targets": [dict(one) for one in targets],
         **gone,
         "files": names,
         "warnings": [found.to_json() for found in findings],

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from core.dataset import ROW, SPLIT, SPLITS, TARGET, TIME, Dataset
+from core.dataset import ROW, SPLIT, SPLITS, TIME, Dataset
 from core.files import TEMPORARY
 from etl.care.findings import tell
 from etl.care.guard import Made
-from etl.dataset.describe import gone_rows, write_manifest, write_raw, write_schema
+from etl.dataset.describe import gone_rows, told_targets, write_manifest, write_raw, write_schema
 from etl.dataset.earlier import Earlier, provenance, tell_growth
-from etl.dataset.entities import Catalogue, catalogues, write_catalogue, write_interactions
+from etl.dataset.entities import catalogues, write_catalogue, write_interactions
 from etl.dataset.label import Labelled, label
 from etl.dataset.phases import Phases
 from etl.dataset.sources import Sources
@@ -79,7 +78,14 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
     learned = provenance(fitted, earlier)
     gone = gone_rows(data)
     write_manifest(
-        dataset, files, engine=engine.name, title=sources.title, findings=findings, learned=learned, gone=gone
+        dataset,
+        files,
+        targets=told_targets(data),
+        engine=engine.name,
+        title=sources.title,
+        findings=findings,
+        learned=learned,
+        gone=gone,
     )
     tell(findings)
     tell_growth(learned)
@@ -109,28 +115,16 @@ def _transform(data: Labelled, fitted: Fitted, dataset: Dataset, engine: Engine)
     sides = catalogues(data.raw)
     # With the moment of a row a ranker can be told what its user met before; interactions can't be matched with rows.
     timed = bool(sides) and data.raw.roles.time is not None
+    keep = [*(goal.column for goal in data.goals), *(one.index for one in sides.values()), *([TIME] if timed else [])]
     with counted(data.frame, "transform", data.seen.rows, engine) as rows:
-        files = _sink(rows, fitted, sides, dataset, engine, timed=timed)
-    write_schema(dataset, fitted, sides, timed=timed)
+        indexed = rows
+        for catalogue in sides.values():
+            indexed = catalogue.add_index(indexed, ordered=engine.ordered)
+        files = engine.write(fitted, indexed, dataset.path, keep=[ROW, SPLIT, *keep], training=_TRAINING)
+    write_schema(dataset, fitted, sides, data.goals, timed=timed)
     fitted.save(dataset.workflow_dir)
     for catalogue in sides.values():
         write_catalogue(catalogue, fitted, dataset)
     if sides:
         write_interactions(data.frame, sides, dataset, ordered=engine.ordered)
     return files
-
-
-def _sink(
-    rows: pl.LazyFrame,
-    fitted: Fitted,
-    sides: Mapping[str, Catalogue],
-    dataset: Dataset,
-    engine: Engine,
-    *,
-    timed: bool,
-) -> Sunk:
-    indexed = rows
-    for catalogue in sides.values():
-        indexed = catalogue.add_index(indexed, ordered=engine.ordered)
-    keep = [ROW, SPLIT, TARGET, *(catalogue.index for catalogue in sides.values()), *([TIME] if timed else [])]
-    return engine.write(fitted, indexed, dataset.path, keep=keep, training=_TRAINING)

@@ -16,7 +16,7 @@ from etl import ticks
 from etl.care import samples
 from etl.care.look import look
 from etl.care.profile import profile
-from etl.dataset.target import TargetSpec, target
+from etl.dataset.target import Goal, TargetSpec, target
 from etl.dataset.times import time_of
 from etl.engines import CpuEngine
 from etl.engines.cpu import AT_ONCE
@@ -121,7 +121,8 @@ def test_samples_are_rows_of_the_split_and_always_the_same(monkeypatch: pytest.M
 )
 def test_target_rules(rule: dict[str, Any], values: list[Any], answer: list[int | None]) -> None:
     frame = pl.DataFrame({"y": values})
-    found = frame.select(target(TargetSpec(column="y", **rule), frame.schema)).to_series()
+    goal = Goal("y", TARGET, TargetSpec(column="y", **rule))
+    found = frame.select(target(goal, frame.schema)).to_series()
     assert found.to_list() == answer
     assert found.dtype == pl.Float32
 

@@ -64,9 +64,9 @@ def features(operator: Operator[Any]) -> list[FeatureSpec]:
 @pytest.mark.parametrize("name", [TARGET, "sold"])
 def test_an_operator_that_reads_the_target_of_its_row(name: str) -> None:
     with pytest.raises(UserError, match="feature shop: rate reads the target of the row itself"):
-        require_own_targets_unread(features(Rate(reads=(name,))), "sold")
-    require_own_targets_unread(features(History(reads=(name,))), "sold")
-    require_own_targets_unread(features(LogOp()), "sold")
+        require_own_targets_unread(features(Rate(reads=(name,))), ["sold"])
+    require_own_targets_unread(features(History(reads=(name,))), ["sold"])
+    require_own_targets_unread(features(LogOp()), ["sold"])
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_operator_that_reads_the_target_of_its_row(name: str) -> None:
 def test_the_target_as_a_column(operator: Operator[Any], leaks: bool) -> None:
     """The key of a history is the row's own, and so is what a difference is taken of."""
     with pytest.raises(UserError, match="shop is the target and a feature") if leaks else nullcontext():
-        require_own_targets_unread(features(operator), "shop")
+        require_own_targets_unread(features(operator), ["shop"])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_target_as_a_column(operator: Operator[Any], leaks: bool) -> None:
 def test_the_target_beside_the_columns(operator: Operator[Any], leaks: bool) -> None:
     told = f"{operator.kind} reads the target of the row itself"
     with pytest.raises(UserError, match=told) if leaks else nullcontext():
-        require_own_targets_unread(features(operator), "sold")
+        require_own_targets_unread(features(operator), ["sold"])
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_an_outcome_that_is_the_target_is_read_by_that_name_too() -> None:
     ],
 )
 def test_what_the_settings_tell(operator: Operator[Any], split: SplitSpec, kinds: list[str]) -> None:
-    found = plan_findings(features(operator), split, Roles(time="t"), "sold")
+    found = plan_findings(features(operator), split, Roles(time="t"), ["sold"])
     assert [one.kind for one in found] == kinds
 
 
 def test_a_random_split_of_rows_without_a_time_is_fine() -> None:
-    assert list(plan_findings(features(LogOp()), RandomSplit(), Roles(), "sold")) == []
+    assert list(plan_findings(features(LogOp()), RandomSplit(), Roles(), ["sold"])) == []
