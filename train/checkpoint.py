@@ -21,6 +21,8 @@ from core.errors import UserError
 from core.files import new_directory, read_json, recover_directory, remove_temporaries, write_bytes, write_json
 
 VERSION = 1
+OPTIMIZER = "optimizer.safetensors"
+"""What the optimizer remembered at the best epoch, where that is kept."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ def best_file(directory: Path, epoch: int) -> Path:
     and the new ones.
     """
     return directory / f"best-{epoch:05d}.safetensors"
+
+
+def best_memory_file(directory: Path, epoch: int) -> Path:
+    """Where the optimizer's memory of the best epoch so far lies."""
+    return directory / f"best-{epoch:05d}-{OPTIMIZER}"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

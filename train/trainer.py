@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from core.progress import Progress, progress
 from train.batch import Batch
 from train.batches import Batches
 from train.checkpoint import (
+    OPTIMIZER,
     Checkpoint,
     Position,
     best_file,
+    best_memory_file,
     load_checkpoint,
     load_tensors,
     save_checkpoint,
@@ -50,12 +52,16 @@ class Task:
         loss: Batch -> mean loss of its rows, a scalar.
         batches: The training data.
         validate: Figures of the validation split, computed with the module as it is.
+        settle: Brings the weights into the form in which they are validated and kept; called after each epoch.
+        memory: What the optimizer remembers of an earlier training.
     """
 
     module: nn.Module
     loss: Callable[[Batch], Tensor]
     batches: Batches
     validate: Callable[[], Mapping[str, float]]
+    settle: Callable[[], None] = lambda: None
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,10 @@ class Plan:
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; also one after each epoch.
         average: Which average of the weights is validated and kept in their place.
+        keep_optimizer: Keep the optimizer's memory of the best epoch too.
+        validate_every: Epochs from one validation to the next; the last epoch is validated too.
+        epochs_only: Train so many epochs and keep the last, whatever it gives: nothing is validated. The schedule is
+            that of `epochs`.
     """
 
     name: str
@@ -85,6 +95,14 @@ class Plan:
     patience: int
     checkpoint_seconds: float
     average: AverageSpec | None = None
+    keep_optimizer: bool = False
+    validate_every: int = 1
+    epochs_only: int | None = None
+
+    @property
+    def last(self) -> int:
+        """The last epoch, unless training stops before."""
+        return self.epochs if self.epochs_only is None else self.epochs_only
 
 
 @dataclass(frozen=True)
@@ -120,8 +138,16 @@ def fit(task: Task, plan: Plan, out: Path, *, device: torch.device) -> Outcome:
             while not run.finished:
                 run.epoch(events)
         task.module.load_state_dict(load_tensors(best_file(out, run.position.best_epoch)))
+    _keep_memory(plan, out, run.position.best_epoch)
     position = run.position
     return Outcome(position.history, position.best_epoch, run.rows, run.seconds, arithmetic)
+
+
+def _keep_memory(plan: Plan, out: Path, epoch: int) -> None:
+    """Put the optimizer's memory beside the weights, or nothing."""
+    (out / OPTIMIZER).unlink(missing_ok=True)
+    if plan.keep_optimizer:
+        save_tensors(out / OPTIMIZER, load_tensors(best_memory_file(out, epoch)))
 
 
 class _Run:
@@ -131,6 +157,7 @@ class _Run:
         self._task, self._plan, self._out, self._device = task, plan, out, device
         steps = plan.epochs * task.batches.steps
         self._mover = Mover(task.module, plan.optimizer, steps=steps, average=plan.average)
+        self._mover.load(task.memory)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         # Asking a GPU for the loss waits for it: once in a while is enough, since a NaN stays in the sum.
         self._look_every = 1 if device.type == "cpu" else 100
@@ -148,9 +175,10 @@ class _Run:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or too many of them brought nothing better."""
-        position = self.position
+        position, plan = self.position, self._plan
         stale = position.epoch - position.best_epoch
-        return position.epoch >= self._plan.epochs or (position.epoch > 0 and stale >= self._plan.patience)
+        early = plan.epochs_only is None and position.best_epoch > 0 and stale >= plan.patience
+        return position.epoch >= plan.last or early
 
     def resume(self) -> None:
         """Take up the checkpoint, if there is one."""
@@ -168,7 +196,7 @@ class _Run:
         """Train one epoch or the rest of it, validate, and write what is to be kept."""
         plan, number = self._plan, self.position.epoch + 1
         started = time.monotonic()
-        with progress(f"{plan.name}, epoch {number} of {plan.epochs}", self._task.batches.rows) as bar:
+        with progress(f"{plan.name}, epoch {number} of {plan.last}", self._task.batches.rows) as bar:
             bar.advance(min(self.position.step * self._rows_a_step, self._task.batches.rows))
             with deterministic():
                 self._steps(bar, events)
@@ -176,12 +204,20 @@ class _Run:
         self._look()
         self._task.module.eval()
         with self._mover.averaged():
-            with torch.inference_mode():
-                valid = {name: float(value) for name, value in self._task.validate().items()}
+            self._task.settle()
+            valid = self._validated(number)
             better = self._keep(valid)
         events.write(self.step, {f"valid/{name}": value for name, value in valid.items()})
         events.flush()
         self._close(valid, better=better)
+
+    def _validated(self, number: int) -> dict[str, float]:
+        """The figures of an epoch; none where it is not validated."""
+        plan = self._plan
+        if plan.epochs_only is not None or (number % plan.validate_every and number < plan.last):
+            return {}
+        with torch.inference_mode():
+            return {name: float(value) for name, value in self._task.validate().items()}
 
     @property
     def _rows_a_step(self) -> int:
@@ -233,16 +269,26 @@ class _Run:
 
     def _keep(self, valid: Mapping[str, float]) -> bool:
         """Keep the weights if they are the best so far, and tell whether they are."""
+        number = self.position.epoch + 1
+        better = self._is_better(valid) if self._plan.epochs_only is None else number == self._plan.last
+        if better:
+            save_tensors(best_file(self._out, number), self._task.module.state_dict())
+            if self._plan.keep_optimizer:
+                steps = number * self._task.batches.steps
+                save_tensors(best_memory_file(self._out, number), self._mover.memory(steps))
+        return better
+
+    def _is_better(self, valid: Mapping[str, float]) -> bool:
+        """Whether an epoch is the best so far."""
         plan, position = self._plan, self.position
+        if not valid:
+            return False
         value = valid[plan.monitor]
         if math.isnan(value):
             cure = "it may hold one class alone: give it more rows in etl.split"
             raise Diverged(f"the {plan.monitor} of the validation split is not a number", where=plan.where, cure=cure)
         sign = 1.0 if plan.larger_is_better else -1.0
-        better = position.best_epoch == 0 or sign * value > sign * position.best
-        if better:
-            save_tensors(best_file(self._out, position.epoch + 1), self._task.module.state_dict())
-        return better
+        return position.best_epoch == 0 or sign * value > sign * position.best
 
     def _close(self, valid: Mapping[str, float], *, better: bool) -> None:
         """Write down an epoch."""
@@ -259,15 +305,16 @@ class _Run:
         self.position = Position(
             epoch=number,
             best_epoch=number if better else position.best_epoch,
-            best=valid[plan.monitor] if better else position.best,
+            best=valid.get(plan.monitor, 0.0) if better else position.best,
             history=(*position.history, entry),
         )
         self._loss.zero_()
         self._save()
         if better and position.best_epoch:
             best_file(self._out, position.best_epoch).unlink(missing_ok=True)
-        figures = ", ".join(f"{name} {figure:.4f}" for name, figure in valid.items())
-        log.get("train").info("%s, epoch %d: loss %.4f, valid %s", plan.name, number, entry["train_loss"], figures)
+            best_memory_file(self._out, position.best_epoch).unlink(missing_ok=True)
+        figures = "".join(f", {name} {figure:.4f}" for name, figure in valid.items()).replace(",", ", valid", 1)
+        log.get("train").info("%s, epoch %d: loss %.4f%s", plan.name, number, entry["train_loss"], figures)
         self._tell(entry)
 
     def _tell(self, entry: Mapping[str, Any]) -> None:

@@ -68,13 +68,14 @@ class Tower(nn.Module):
             with torch.no_grad():
                 self.embedding.weight[self.embedding.offsets_F + self.unknown_F] = 0.0
 
-    def expect(self, count_N: Tensor, entities: Batch, *, unknown: float) -> None:
+    def expect(self, count_N: Tensor, entities: Batch, *, unknown: float, learned_R: Tensor | None = None) -> None:
         """Learn how often each id comes in training, from its entities.
 
         Args:
             count_N: Training pairs of each entity.
             entities: Their features.
             unknown: Weight of the unknown id against the count of an id.
+            learned_R: Rows that an earlier run has brought: those that it knew stay as they are when nothing comes.
         """
         if self.embedding is None:
             return
@@ -86,14 +87,20 @@ class Tower(nn.Module):
             count_R.index_add_(0, lists.values_J + self.embedding.offsets_F[feature], count_N[lists.owners()])
         drop_R = unknown / (unknown + count_R.clamp(min=1))
         self.drop_R.copy_(drop_R.masked_fill(count_R == 0, 1.0))
+        if learned_R is not None:
+            weight_RE = self.embedding.weight.detach()
+            known_R = (weight_RE != weight_RE[self._unknown_of_row(self.embedding)]).any(dim=1)
+            self.drop_R.masked_fill_((count_R == 0) & learned_R & known_R, 0.0)
+
+    def _unknown_of_row(self, embedding: FusedEmbedding) -> Tensor:
+        """The row of the unknown id of each row's feature."""
+        return torch.repeat_interleave(embedding.offsets_F + self.unknown_F, self.unknown_F + 1)
 
     def settle(self) -> None:
         """Give each id that never came the embedding of the unknown id."""
         if self.embedding is None:
             return
-        unknown_F = self.embedding.offsets_F + self.unknown_F
-        owner_R = torch.repeat_interleave(unknown_F, self.unknown_F + 1)
-        never_R = self.drop_R == 1.0
+        owner_R, never_R = self._unknown_of_row(self.embedding), self.drop_R == 1.0
         with torch.no_grad():
             weight = self.embedding.weight
             weight[never_R] = weight[owner_R[never_R]]

@@ -14,6 +14,9 @@ from train.optim.schedule import factor
 from train.optim.sparse import EMBEDDING_OPTIMIZERS, RowGradient
 from train.spec import AverageSpec, OptimizerSpec
 
+BEFORE = ":steps"
+"""In the memory of an optimizer: the steps of earlier trainings."""
+
 
 class Mover:
     """Moves the weights of a module by their gradients.
@@ -45,6 +48,7 @@ class Mover:
         self._states = {name: self._sparse.fresh(weight.detach()) for name, weight in self._tables.items()}
         self._adamw = _adamw(list(self._dense.values()), spec) if self._dense else None
         self._average = None if average is None else Average(self._tables, self._dense, average.decay)
+        self._before = 0  # steps of an earlier training whose memory was taken up
 
     def rates(self, step: int) -> tuple[float, float]:
         """Learning rates of the dense part and of the embeddings at a step."""
@@ -68,7 +72,7 @@ class Mover:
                 gradient.values_UE.add_(touched_UE, alpha=self._spec.embedding_decay)
             if self._average is not None:
                 self._average.catch_up(name, gradient.rows_U)
-            self._sparse.update(weight, self._states[name], gradient, rate=embedding_rate, step=step + 1)
+            self._sparse.update(weight, self._states[name], gradient, rate=embedding_rate, step=self._before + step + 1)
             weight.grad = None
         if self._adamw is not None:
             for group in self._adamw.param_groups:
@@ -107,7 +111,14 @@ class Mover:
         if self._adamw is not None:
             for weight, parameter in self._dense.items():
                 found |= {f"{weight}:{name}": value for name, value in self._adamw.state[parameter].items()}
-        return found
+        return found | ({BEFORE: torch.tensor(self._before)} if self._before else {})
+
+    def memory(self, steps: int) -> dict[str, Tensor]:
+        """The state for a later training to take up, which is told that `steps` steps were done in this one.
+
+        Adam's moments of many steps must not be corrected as if they were those of the first.
+        """
+        return {**self.state(), BEFORE: torch.tensor(self._before + steps)}
 
     def average_state(self) -> dict[str, Tensor]:
         """The averages and what they need to go on; empty where none are kept."""
@@ -122,7 +133,9 @@ class Mover:
         """Take up the memory that `state` gave, on whatever device it lies."""
         for key, value in state.items():
             weight, _, name = key.rpartition(":")
-            if weight in self._states:
+            if key == BEFORE:
+                self._before = int(value)
+            elif weight in self._states:
                 self._states[weight][name].copy_(value)
             elif self._adamw is not None:
                 parameter = self._dense[weight]

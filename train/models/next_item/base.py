@@ -5,7 +5,7 @@ Shapes: B histories, J items of all of them together, I items of the catalogue, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar
 
 import torch
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from core.errors import UserError
 from train.batch import Batch
 from train.batches import Batches
-from train.histories import HISTORY
+from train.histories import END, HISTORY
 from train.jagged import Jagged
 from train.layers.positions import SPREAD
 from train.losses.linear_cross_entropy import linear_cross_entropy
 from train.losses.pairwise import softmax
-from train.models.retrieve.base import Facts, Reads, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.base import Block, Facts, Reads, Scores, Sizes, Towers, TrainedModel
 from train.models.sizes import Dropout, Width
 from train.pairs import ENTITY
 from train.sequences.batches import SequenceBatches
@@ -43,6 +43,10 @@ class NextItemModel(TrainedModel):
     """
 
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.HISTORY})
+    entity_rows: ClassVar[Mapping[str, tuple[Block, ...]]] = {
+        "query.items.table.weight": (Block("items"),),
+        "query.items.bias_I": (Block("items"),),
+    }
 
     embedding_dim: Width = 64
     longest: Longest = 50
@@ -93,7 +97,7 @@ class NextItemModel(TrainedModel):
         Raises:
             UserError: Nobody has two training interactions.
         """
-        sequences = windows(facts.histories.at("valid"), most=self.longest + 1, overlap=1)
+        sequences = windows(facts.histories.at(END), most=self.longest + 1, overlap=1)
         if not len(sequences):
             raise UserError(
                 "no user has two positive training interactions, so nothing comes next to anything",

@@ -9,10 +9,10 @@ Shapes: B rows of a batch, V dimensions of a vector, I items.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -55,18 +55,33 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Rows of a weight that belong to the users or to the items of a data set, one each, in their order.
+
+    Attributes:
+        of: Whose they are.
+        more: Further rows behind them, which stay the last.
+    """
+
+    of: Literal["users", "items"]
+    more: int = 0
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a model learns from: the training split alone.
 
     Attributes:
         pairs: Who liked what.
-        histories: The same in the order of time.
+        histories: The same in the order of time, and nothing later.
         tables: Features of every user and every item.
+        learned: By name of a weight: which of its rows an earlier run has brought (`train.warm_start`).
     """
 
     pairs: Pairs
     histories: Histories
     tables: Tables
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def positives(self) -> ItemSets:
@@ -104,6 +119,11 @@ class RetrieverModel(Spec):
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.FEATURES})
     unserved: ClassVar[str] = ""
     """Why a bundle can't hold its queries, if it can't."""
+    entity_rows: ClassVar[Mapping[str, tuple[Block, ...]]] = {}
+    """The weights that have a row a user or an item: their numbers differ in each data set, so that a warm start must
+    move such rows."""
+    last_rows: ClassVar[int] = 0
+    """Rows behind the ids of each feature that stay the last ones when a table grows."""
 
     def build(self, sizes: Sizes) -> Towers | Scores:
         """Make the module with fresh weights, drawn from torch's current random state.

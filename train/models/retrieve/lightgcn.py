@@ -8,7 +8,7 @@ Shapes: B pairs, U users, I items, N nodes (users, then items), V dimensions of 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -20,7 +20,7 @@ from core.dataset import ITEM_INDEX, USER_INDEX
 from train.batch import Batch
 from train.item_sets import ItemSets
 from train.losses.catalogue import BprLoss, catalogue_loss
-from train.models.retrieve.base import Facts, Reads, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.base import Block, Facts, Reads, Scores, Sizes, Towers, TrainedModel
 from train.models.retrieve.mf import Loss, Negatives, fill_unknown
 from train.models.sizes import Width
 from train.negatives.drawn import UniformNegatives
@@ -44,6 +44,11 @@ class LightGcnSpec(TrainedModel):
 
     kind: Literal["lightgcn"] = "lightgcn"
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.USER})
+    entity_rows: ClassVar[Mapping[str, tuple[Block, ...]]] = {
+        "fresh_NV": (Block("users"), Block("items")),
+        "query.vector_NV": (Block("users", more=1),),
+        "item.vector_NV": (Block("items"),),
+    }
     embedding_dim: Width = 64
     layers: Annotated[int, Field(ge=0)] = 3
     l2: Annotated[float, Field(ge=0.0)] = 1e-4

@@ -7,7 +7,7 @@ Shapes: B pairs, N items, U users, V dimensions of a vector.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -19,7 +19,7 @@ from core.union import ByKind
 from train.batch import Batch
 from train.layers.embedding import FusedEmbedding
 from train.losses.catalogue import CATALOGUE_LOSSES, BprLoss, CatalogueLoss, catalogue_loss
-from train.models.retrieve.base import Facts, Reads, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.base import Block, Facts, Reads, Scores, Sizes, Towers, TrainedModel
 from train.models.sizes import Width
 from train.negatives import NEGATIVES
 from train.negatives.base import NegativeSpec
@@ -42,6 +42,10 @@ class MfSpec(TrainedModel):
 
     kind: Literal["mf"] = "mf"
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.USER})
+    entity_rows: ClassVar[Mapping[str, tuple[Block, ...]]] = {
+        "query.table.table.weight": (Block("users", more=1),),
+        "item.table.table.weight": (Block("items"),),
+    }
     embedding_dim: Width = 64
     loss: Loss = BprLoss()
     negatives: Negatives = UniformNegatives()
@@ -57,6 +61,8 @@ class MfSpec(TrainedModel):
         if not isinstance(module, Factors):
             raise TypeError(f"both sides are trained together, got {type(module).__name__}")
         module.known_U = torch.bincount(facts.pairs.user_P, minlength=facts.pairs.users) > 0
+        if (learned := facts.learned.get("query.table.table.weight")) is not None:
+            module.known_U |= own_rows(module.query.table.weight, learned)
         sampler = self.negatives.sampler(facts.pairs)
 
         def loss(batch: Batch) -> Tensor:
@@ -106,6 +112,20 @@ class Factors(Towers):
         """Give everybody who was not trained on, and somebody new, the mean vector."""
         if self.known_U is not None:
             fill_unknown(self.query.table.weight, self.known_U)
+
+
+def own_rows(vector_UV: Tensor, learned_U: Tensor) -> Tensor:
+    """Which users an earlier run knew: those whose vector it brought and who were not somebody new to it.
+
+    Args:
+        vector_UV: A vector a user, and one more: somebody new's.
+        learned_U: Which of these rows the earlier run brought.
+
+    Example:
+        >>> own_rows(torch.tensor([[1.0], [2.0], [5.0], [2.0]]), torch.tensor([True, True, False, True])).tolist()
+        [True, False, False]
+    """
+    return learned_U[:-1] & (vector_UV[:-1] != vector_UV[-1]).any(dim=1)
 
 
 def fill_unknown(vector_UV: Tensor, known_U: Tensor) -> None:

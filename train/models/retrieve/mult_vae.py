@@ -7,7 +7,7 @@ Shapes: B users, J items of all their histories, I items, H hidden units, Z dime
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from train.batch import Batch
 from train.batches import Batches
-from train.histories import HISTORY
+from train.histories import END, HISTORY
 from train.jagged import Jagged, pooled
 from train.layers.embedding import FusedEmbedding
 from train.layers.mlp import linear
-from train.models.retrieve.base import Facts, Reads, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.base import Block, Facts, Reads, Scores, Sizes, Towers, TrainedModel
 from train.models.retrieve.users import UserLoader
 from train.models.sizes import Dropout, Width
 from train.pairs import ENTITY
@@ -42,6 +42,11 @@ class MultVaeSpec(TrainedModel):
 
     kind: Literal["mult_vae"] = "mult_vae"
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.HISTORY})
+    entity_rows: ClassVar[Mapping[str, tuple[Block, ...]]] = {
+        "query.encoder.table.table.weight": (Block("items"),),
+        "item.out.weight": (Block("items"),),
+        "item.out.bias": (Block("items"),),
+    }
     hidden: Width = 600
     latent: Width = 200
     dropout: Dropout = 0.5
@@ -57,7 +62,7 @@ class MultVaeSpec(TrainedModel):
 
     def batches(self, facts: Facts, *, batch_size: int, seed: int) -> Batches:
         """Users with what they liked."""
-        return UserLoader(facts.histories.at("valid"), batch_size, seed=seed)
+        return UserLoader(facts.histories.at(END), batch_size, seed=seed)
 
     def objective(self, module: Towers | Scores, facts: Facts) -> Callable[[Batch], Tensor]:
         """Make the loss of a batch of users."""

@@ -8,7 +8,7 @@ Shapes: B pairs, C candidates, P training pairs, V dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -39,6 +39,7 @@ class TwoTowerSpec(TrainedModel):
     """
 
     kind: Literal["two_tower"] = "two_tower"
+    last_rows: ClassVar[int] = 1  # the unknown id of each feature
     embedding_dim: Width = 64
     hidden: Hidden = ()
     dropout: Dropout = 0.0
@@ -73,8 +74,9 @@ class TwoTowerSpec(TrainedModel):
         pairs, tables, towers = facts.pairs, facts.tables, module
         count_U = torch.bincount(pairs.user_P, minlength=pairs.users)
         count_I = torch.bincount(pairs.item_P, minlength=pairs.items)
-        towers.query.expect(count_U, tables.user, unknown=self.unknown)
-        towers.item.expect(count_I, tables.item, unknown=self.unknown)
+        query_R, item_R = (facts.learned.get(f"{side}.embedding.table.weight") for side in ("query", "item"))
+        towers.query.expect(count_U, tables.user, unknown=self.unknown, learned_R=query_R)
+        towers.item.expect(count_I, tables.item, unknown=self.unknown, learned_R=item_R)
         return _Objective(towers, tables, count_I, uniform=self.uniform_negatives, correct=self.correction)
 
 
