@@ -1,6 +1,6 @@
 """What a model sees: one batch of features as tensors.
 
-Shapes live in names: B rows of the batch, F categorical features, D continuous features.
+Shapes live in names: B rows of the batch, F categorical features, D continuous features, T targets.
 """
 
 from __future__ import annotations
@@ -11,9 +11,28 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from core.dataset import GOAL, TARGET
 from core.errors import UserError
 from core.schema import Schema, Tag
 from train.jagged import Jagged
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model predicts.
+
+    Attributes:
+        name: Its name in `etl.targets`; GOAL where the data have one target without a name.
+        column: Its column in the files.
+    """
+
+    name: str = GOAL
+    column: str = TARGET
+
+    @property
+    def known(self) -> bool:
+        """Whether every row tells it; of a further target of the data some rows may not."""
+        return self.column == TARGET
 
 
 @dataclass(frozen=True)
@@ -43,6 +62,7 @@ class Features:
         lists: Columns that hold a list of ids in each row.
         user_id: Which of the categorical columns is the user's own id; None: none is.
         item_id: The same of the item.
+        targets: What is to be predicted; the first one decides wherever one must.
     """
 
     categorical: tuple[str, ...]
@@ -51,6 +71,7 @@ class Features:
     lists: tuple[ListFeature, ...] = ()
     user_id: str | None = None
     item_id: str | None = None
+    targets: tuple[Target, ...] = (Target(),)
 
     @classmethod
     def of(cls, schema: Schema, *sides: Tag) -> Features:
@@ -69,6 +90,7 @@ class Features:
                     "into bins with bucketize",
                 )
         categorical = [column for column in chosen if Tag.CATEGORICAL in column.tags]
+        told = [Target(str(one.properties.get(GOAL, GOAL)), one.name) for one in schema if Tag.TARGET in one.tags]
         single = [column for column in categorical if not column.is_list]
         return cls(
             tuple(column.name for column in single),
@@ -77,6 +99,7 @@ class Features:
             tuple(ListFeature(one.name, int(one.cardinality or 0)) for one in categorical if one.is_list),
             user_id=next((column.name for column in single if Tag.USER_ID in column.tags), None),
             item_id=next((column.name for column in single if Tag.ITEM_ID in column.tags), None),
+            targets=tuple(told) if told and not sides else (Target(),),
         )
 
     def __post_init__(self) -> None:
@@ -117,9 +140,10 @@ class Batch:
     Attributes:
         ids_BF: int32 or int64, each column within its own cardinality.
         dense_BD: float32.
-        target_B: float32, absent at inference.
+        target_B: float32, absent at inference. Of several targets, the first; NaN where it isn't known.
         extra: further per-row tensors by name (user and item indices), never read by a ranker.
         lists: B lists of ids by name of their feature.
+        targets_BT: float32, all of them where there are several; NaN where one isn't known.
     """
 
     ids_BF: Tensor
@@ -127,6 +151,7 @@ class Batch:
     target_B: Tensor | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     lists: Mapping[str, Jagged] = field(default_factory=dict)
+    targets_BT: Tensor | None = None
 
     @classmethod
     def zeros(cls, features: Features, rows: int) -> Batch:
@@ -162,13 +187,15 @@ class Batch:
     def join(batches: Sequence[Batch]) -> Batch:
         """The rows of several batches of one form, one after the other."""
         first = batches[0]
-        targets = [batch.target_B for batch in batches if batch.target_B is not None]
+        target = [batch.target_B for batch in batches if batch.target_B is not None]
+        targets = [batch.targets_BT for batch in batches if batch.targets_BT is not None]
         return Batch(
             torch.cat([batch.ids_BF for batch in batches]),
             torch.cat([batch.dense_BD for batch in batches]),
-            torch.cat(targets) if targets else None,
+            torch.cat(target) if target else None,
             {name: torch.cat([batch.extra[name] for batch in batches]) for name in first.extra},
             {name: Jagged.join([batch.lists[name] for batch in batches]) for name in first.lists},
+            torch.cat(targets) if targets else None,
         )
 
     def _by_row(self, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -178,4 +205,5 @@ class Batch:
             change(self.dense_BD),
             None if self.target_B is None else change(self.target_B),
             {name: change(values) for name, values in self.extra.items()},
+            targets_BT=None if self.targets_BT is None else change(self.targets_BT),
         )

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from core.dataset import TARGET
 from core.errors import UserError
 from train.batch import Batch, Features
 from train.read import Layout, pinned, read_block, row_groups, take
@@ -35,7 +34,7 @@ class Loader:
         shuffle: Shuffle row groups, and rows within blocks of row groups.
         seed: What the order is drawn from.
         extra: Further columns, passed on under `Batch.extra`.
-        target: The target column; None: batches carry no target.
+        labelled: Batches carry the targets of `features`.
         drop_last: Leave out a last batch that is shorter.
         block_rows: Rows that are read, and shuffled, together; a row group is never split.
         device: Where the batches lie.
@@ -48,7 +47,7 @@ class Loader:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder, "part-00000.parquet")
         ...     pl.DataFrame({"item": [1, 2, 0], "age": [0.1, 0.2, 0.3]}).write_parquet(file)
-        ...     loader = Loader([file], Features(("item",), (3,), ("age",)), 2, target=None)
+        ...     loader = Loader([file], Features(("item",), (3,), ("age",)), 2, labelled=False)
         ...     [batch.ids_BF.tolist() for batch in loader]
         [[[1], [2]], [[0]]]
     """
@@ -62,13 +61,13 @@ class Loader:
         shuffle: bool = False,
         seed: int = 0,
         extra: Sequence[str] = (),
-        target: str | None = TARGET,
+        labelled: bool = True,
         drop_last: bool = False,
         block_rows: int = BLOCK_ROWS,
         device: torch.device | None = None,
     ) -> None:
         self._files, self._batch_size, self._block_rows = tuple(files), batch_size, block_rows
-        self._layout = Layout(features, target, tuple(extra))
+        self._layout = Layout(features, labelled, tuple(extra))
         self._seed = seed if shuffle else None
         self._device = device or torch.device("cpu")
         self._groups = row_groups(self._files, self._layout)

@@ -19,7 +19,7 @@ from torch import nn
 
 from core.errors import UserError
 from core.files import hash_json, read_json, write_json
-from train.batch import Features, ListFeature
+from train.batch import Features, ListFeature, Target
 from train.checkpoint import save_tensors
 from train.spec import RankerSpec, RetrieverSpec
 from train.trainer import Outcome
@@ -31,17 +31,33 @@ AnySpec = RankerSpec | RetrieverSpec
 
 
 def identity(
-    spec: AnySpec, features: Sequence[Features], data: Mapping[str, str], *, seed: int, device: torch.device
+    spec: AnySpec,
+    features: Sequence[Features],
+    data: Mapping[str, str],
+    *,
+    seed: int,
+    device: torch.device,
+    start: str | None = None,
 ) -> str:
-    """What tells a training from another: settings, features, hashes of the data, seed and kind of device."""
+    """What tells a training from another.
+
+    Args:
+        spec: Its settings. Where an earlier run lies does not count.
+        features: What it reads.
+        data: Hashes of the files.
+        seed: What is drawn from.
+        device: Where it is done; only the kind counts.
+        start: A hash of what an earlier run has learned, where it begins with that.
+    """
     return hash_json(
         {
             "version": VERSION,
-            "spec": spec.model_dump(mode="json", exclude={"checkpoint_seconds"}),
+            "spec": spec.model_dump(mode="json", exclude={"checkpoint_seconds": True, "start_from": {"run"}}),
             "features": [asdict(side) for side in features],
             "data": dict(data),
             "seed": seed,
             "device": device.type,
+            "start": start,
         }
     )
 
@@ -121,4 +137,6 @@ def features_of(value: Mapping[str, Any]) -> Features:
     """Read what `asdict` made of features."""
     columns = {name: tuple(value[name]) for name in ("categorical", "cardinalities", "continuous")}
     lists = tuple(ListFeature(**one) for one in value.get("lists", ()))
-    return Features(**columns, lists=lists, user_id=value.get("user_id"), item_id=value.get("item_id"))
+    # Models of before this field had one target.
+    targets = tuple(Target(**one) for one in value.get("targets", ())) or (Target(),)
+    return Features(**columns, lists=lists, user_id=value.get("user_id"), item_id=value.get("item_id"), targets=targets)

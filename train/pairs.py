@@ -185,7 +185,7 @@ def entity_batch(dataset: Dataset, side: str, features: Features) -> Batch:
     """
     path, rows = dataset.features_file(side), _height(dataset.entity_file(f"{side}s"))
     if features.names:
-        loader = Loader([path], features, rows, target=None)
+        loader = Loader([path], features, rows, labelled=False)
         if loader.rows != rows:
             raise UserError(f"{loader.rows} rows, {rows} expected", where=str(path), cure=AGAIN)
         batch = next(iter(loader))

@@ -35,19 +35,28 @@ class Layout:
 
     Attributes:
         features: The features of the model.
-        target: The target column, None without one.
+        labelled: Whether the targets are read too.
         extra: Further columns.
     """
 
     features: Features
-    target: str | None
+    labelled: bool
     extra: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """Every column to read, each once."""
-        target = [] if self.target is None else [self.target]
-        return list(dict.fromkeys([*self.features.names, *target, *self.extra]))
+        return list(dict.fromkeys([*self.features.names, *self.targets, *self.extra]))
+
+    @property
+    def targets(self) -> list[str]:
+        """The columns of the targets; of those in `partial`, null means that it isn't known."""
+        return [one.column for one in self.features.targets] if self.labelled else []
+
+    @property
+    def partial(self) -> frozenset[str]:
+        """Columns that may hold nulls."""
+        return frozenset(one.column for one in self.features.targets if not one.known)
 
 
 def row_groups(files: Sequence[Path], layout: Layout) -> list[RowGroup]:
@@ -80,20 +89,26 @@ def read_block(files: Sequence[Path], block: Block, layout: Layout) -> Batch:
     where = str(files[block.groups[0].file].parent)
     features = layout.features
     lists = {one.name: jagged(_whole(table.column(one.name)), one, where) for one in features.lists}
-    arrays = {name: _values(table.column(name), name, where) for name in layout.columns if name not in lists}
+    arrays = {
+        name: _values(table.column(name), name, where, partial=name in layout.partial)
+        for name in layout.columns
+        if name not in lists
+    }
     for name, limit in zip(features.categorical, features.cardinalities, strict=True):
         check_ids(name, int(arrays[name].min()), int(arrays[name].max()), limit, where)
     dense_ND = _rows([arrays[name] for name in features.continuous], block.rows, np.dtype(np.float32))
     if not np.isfinite(dense_ND).all():
         column = int(np.argwhere(~np.isfinite(dense_ND))[0, 1])
         raise not_finite(features.continuous[column], where)
+    targets = [torch.from_numpy(arrays[name].astype(np.float32)) for name in layout.targets]
     kind = np.dtype(np.int32 if max(features.cardinalities, default=0) < 2**31 else np.int64)
     return Batch(
         torch.from_numpy(_rows([arrays[name] for name in features.categorical], block.rows, kind)),
         torch.from_numpy(dense_ND),
-        None if layout.target is None else torch.from_numpy(arrays[layout.target].astype(np.float32)),
+        targets[0] if targets else None,
         {name: torch.from_numpy(arrays[name].copy()) for name in layout.extra},
         lists,
+        torch.stack(targets, 1) if len(targets) > 1 else None,
     )
 
 
@@ -159,8 +174,9 @@ def _read(file: Path, groups: list[int], columns: list[str]) -> pa.Table:
             raise UserError(f"the file is broken ({error})", where=str(file), cure=AGAIN) from None
 
 
-def _values(column: pa.ChunkedArray, name: str, where: str) -> Array:
-    if column.null_count:
+def _values(column: pa.ChunkedArray, name: str, where: str, *, partial: bool) -> Array:
+    # Arrow gives floats with nulls as NaN.
+    if column.null_count and not partial:
         cure = "add fill_missing or fill_median to it"
         raise UserError(f"the column {name!r} holds {column.null_count} nulls", where=where, cure=cure)
     values: Array = column.to_numpy()

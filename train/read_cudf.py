@@ -41,7 +41,11 @@ def read_block_cudf(files: Sequence[Path], block: Block, layout: Layout, device:
     where = str(files[block.groups[0].file].parent)
     features = layout.features
     lists = {one.name: _lists(frame[one.name], one, where, device) for one in features.lists}
-    columns = {name: _tensor(frame[name], name, where, device) for name in layout.columns if name not in lists}
+    columns = {
+        name: (_partial if name in layout.partial else _tensor)(frame[name], name, where, device)
+        for name in layout.columns
+        if name not in lists
+    }
     ids_NF = _rows([columns[name] for name in features.categorical], block.rows, torch.int32, device)
     dense_ND = _rows([columns[name] for name in features.continuous], block.rows, torch.float32, device)
     if features.categorical and block.rows:
@@ -51,8 +55,15 @@ def read_block_cudf(files: Sequence[Path], block: Block, layout: Layout, device:
     finite_D = dense_ND.isfinite().all(0).tolist()
     if not all(finite_D):
         raise not_finite(features.continuous[finite_D.index(False)], where)
-    target = None if layout.target is None else columns[layout.target].to(torch.float32)
-    return Batch(ids_NF, dense_ND, target, {name: columns[name] for name in layout.extra}, lists)
+    targets = [columns[name].to(torch.float32) for name in layout.targets]
+    return Batch(
+        ids_NF,
+        dense_ND,
+        targets[0] if targets else None,
+        {name: columns[name] for name in layout.extra},
+        lists,
+        torch.stack(targets, 1) if len(targets) > 1 else None,
+    )
 
 
 def _lists(column: Any, feature: ListFeature, where: str, device: torch.device) -> Jagged:
@@ -69,6 +80,12 @@ def _tensor(column: Any, name: str, where: str, device: torch.device) -> Tensor:
         cure = "add fill_missing or fill_median to it"
         raise UserError(f"the column {name!r} holds {column.null_count} nulls", where=where, cure=cure)
     return torch.as_tensor(column.values, device=device)
+
+
+def _partial(column: Any, name: str, where: str, device: torch.device) -> Tensor:
+    """A target, NaN where it is null. Labels are 0 and 1, so that -1 is free for null, which cuDF's NaN is too."""
+    label_N = _tensor(column.fillna(-1.0), name, where, device)
+    return torch.where(label_N < 0, torch.nan, label_N)
 
 
 def _rows(columns_CN: Sequence[Tensor], rows: int, kind: torch.dtype, device: torch.device) -> Tensor:

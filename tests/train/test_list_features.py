@@ -75,7 +75,7 @@ def test_rows_of_files_keep_their_lists_when_they_are_shuffled(tmp_path: Path):
     rows.tail(20).write_parquet(files[1], row_group_size=7)
     features = Features(("id",), (50,), (), (ListFeature("tags", 7),))
     for shuffle in (False, True):
-        loader = Loader(files, features, 8, shuffle=shuffle, seed=3, target=None, block_rows=12)
+        loader = Loader(files, features, 8, shuffle=shuffle, seed=3, labelled=False, block_rows=12)
         batch = Batch.join(list(loader))
         found = list(zip(batch.ids_BF[:, 0].tolist(), lists_of(batch.lists["tags"]), strict=True))
         assert (found == sorted(found)) is not shuffle
@@ -95,7 +95,7 @@ def test_rows_of_files_keep_their_lists_when_they_are_shuffled(tmp_path: Path):
 )
 def test_lists_that_are_none_are_named(values, told, tmp_path: Path):
     pl.DataFrame({"tags": values}).write_parquet(tmp_path / "a.parquet")
-    loader = Loader([tmp_path / "a.parquet"], Features((), (), (), (ListFeature("tags", 7),)), 2, target=None)
+    loader = Loader([tmp_path / "a.parquet"], Features((), (), (), (ListFeature("tags", 7),)), 2, labelled=False)
     with pytest.raises(UserError, match=told):
         next(iter(loader))
 
