@@ -25,7 +25,6 @@ from train.predict import predict
 from train.seeds import train_each
 from train.spec import OptimizerSpec, RankerSpec
 from train.trainer import Plan, Task, fit
-from train.warm_start import NOTHING, Begun, Earlier, begin, require_same_features, require_same_model
 
 VALID_ROWS = 8192
 """Rows of a validation batch."""
@@ -47,13 +46,7 @@ class Ranker:
 
 
 def train_ranker(
-    dataset: Dataset,
-    spec: RankerSpec,
-    out: Path,
-    *,
-    seed: int,
-    device: torch.device,
-    start_from: Path | None = None,
+    dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, device: torch.device, baseline: bool = True
 ) -> dict[str, Any]:
     """Train a ranker, and logistic regression on the same features as its baseline.
 
@@ -68,30 +61,27 @@ def train_ranker(
         out: The working directory.
         seed: What weights, order and dropout are drawn from, where `spec.seeds` is empty.
         device: Where to train.
-        start_from: Where the run of `spec.start_from` lies; by default seen from the working directory. The baseline
-            begins with the baseline of that run.
+        baseline: Whether to train the baseline too.
 
     Returns:
         Figures for the manifest: rows a second, epochs, parameters; those of the baseline under `baseline`.
 
     Raises:
         UserError: The data cannot be learned from (a column, a split or a class is missing), the loss is no longer
-            a number, the disk is full, or the earlier run's model does not fit.
+            a number, the disk is full.
     """
     features = Features.of(dataset.schema())
     rows, _ = (require_two_classes(dataset.files(split), split) for split in ("train", "valid"))
     single = spec.model_copy(update={"seeds": ()})
-    start = Earlier.of(spec.start_from, "ranker", start_from)
-    old = start and replace(start, below="baseline", optimizer=False)
 
     def one(seed: int, directory: Path) -> dict[str, Any]:
-        return _train(dataset, features, single, directory, seed=seed, device=device, start=start)
+        return _train(dataset, features, single, directory, seed=seed, device=device)
 
     figures = train_each(spec.seeds, one, out, seed=seed, larger_is_better=spec.monitor == "auc")
-    baseline = _train(
-        dataset, features, baseline_spec(spec, rows), out / "baseline", seed=seed, device=device, start=old
-    )
-    return {**figures, "baseline": baseline}
+    if not baseline:
+        return figures
+    simple = _train(dataset, features, baseline_spec(spec, rows), out / "baseline", seed=seed, device=device)
+    return {**figures, "baseline": simple}
 
 
 def baseline_spec(spec: RankerSpec, rows: int) -> RankerSpec:
@@ -125,20 +115,13 @@ def load_ranker(directory: Path) -> Ranker:
 
 
 def _train(
-    dataset: Dataset,
-    features: Features,
-    spec: RankerSpec,
-    out: Path,
-    *,
-    seed: int,
-    device: torch.device,
-    start: Earlier | None,
+    dataset: Dataset, features: Features, spec: RankerSpec, out: Path, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """Train one model into `out`, unless a killed run has already finished it."""
-    run = identity(spec, [features], _hashes(dataset), seed=seed, device=device, start=start and start.digest())
+    run = identity(spec, [features], _hashes(dataset), seed=seed, device=device)
     done = finished(out, run)
     if done is None:
-        done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device, start=start)
+        done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device)
     remove_checkpoint(out)
     return done
 
@@ -152,13 +135,11 @@ def _train_afresh(
     run: str,
     seed: int,
     device: torch.device,
-    start: Earlier | None,
 ) -> dict[str, Any]:
     train = Loader(dataset.files("train"), features, spec.batch_size, shuffle=True, seed=seed, device=device)
     valid = Loader(dataset.files("valid"), features, max(spec.batch_size, VALID_ROWS), device=device)
     with seeded(seed, device):
         module = spec.model.build(features).to(device)
-        begun = _begun(start, module, spec, features, dataset)
 
         def validate() -> Mapping[str, float]:
             logit_N, target_N = predict(module, valid)
@@ -170,22 +151,11 @@ def _train_afresh(
                 assert batch.target_B is not None, "the loader was asked for the target"
                 return spec.loss.mean(forward(batch), batch.target_B)
 
-            task = Task(module, loss, train, validate, memory=begun.memory)
-            outcome = fit(task, _plan(spec, run), out, device=device)
+            outcome = fit(Task(module, loss, train, validate), _plan(spec, run), out, device=device)
     told = [outcome.arithmetic, spec.precision != "float32" and spec.precision, spec.compile and "compiled"]
     outcome = replace(outcome, arithmetic=", ".join(word for word in told if word))
-    description = {"run": run, "seed": seed, "features": asdict(features), **begun.description()}
+    description = {"run": run, "seed": seed, "features": asdict(features)}
     return write_model(out, module, spec, outcome, monitor=spec.monitor, description=description)
-
-
-def _begun(start: Earlier | None, module: nn.Module, spec: RankerSpec, features: Features, dataset: Dataset) -> Begun:
-    """Give a fresh module what an earlier run has learned, if it is asked for."""
-    if start is None:
-        return NOTHING
-    old = load_ranker(start.directory)
-    require_same_model(start, old.spec, spec)
-    require_same_features(start, old.features, features)
-    return begin(start, old.module, module, dataset, spec.model)
 
 
 def _forward(module: nn.Module, spec: RankerSpec, device: torch.device) -> AbstractContextManager[Forward]:
@@ -205,7 +175,6 @@ def _plan(spec: RankerSpec, run: str) -> Plan:
         patience=spec.patience,
         checkpoint_seconds=spec.checkpoint_seconds,
         average=spec.average,
-        keep_optimizer=spec.keep_optimizer,
     )
 
 
