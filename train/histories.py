@@ -1,16 +1,17 @@
 """What each user met, in the order of time.
 
-Shapes: P interactions, U users.
+Shapes: P interactions, U users, B rows asked for, J elements of all lists together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from core.dataset import FOLD_IN, SPLITS
+from core.dataset import ASIDE, FOLD_IN, SPLITS
 from train.jagged import Jagged
 from train.pairs import Interactions
 
@@ -28,6 +29,7 @@ class Histories:
         item_P: Rows of items.
         split_P: Index into SPLITS, or what stands in its place.
         start_U1: Where the interactions of each user begin, and where the last one's end.
+        time_P: When it was.
 
     Example:
         >>> user, item = torch.tensor([0, 1, 0]), torch.tensor([7, 8, 9])
@@ -41,6 +43,7 @@ class Histories:
     item_P: Tensor
     split_P: Tensor
     start_U1: Tensor
+    time_P: Tensor
 
     @classmethod
     def of(cls, interactions: Interactions, *, positives_only: bool = True) -> Histories:
@@ -56,13 +59,19 @@ class Histories:
         order = chosen[by_time][torch.argsort(interactions.user_P[chosen][by_time], stable=True)]
         count_U = torch.bincount(interactions.user_P[order], minlength=interactions.users)
         start_U1 = torch.cat([count_U.new_zeros(1), count_U.cumsum(0)])
-        return cls(interactions.item_P[order], interactions.split_P[order], start_U1)
+        return cls(interactions.item_P[order], interactions.split_P[order], start_U1, interactions.time_P[order])
 
     def until(self, split: str) -> Histories:
         """Only what lies before a split: what may be learned from, so without what is folded in."""
-        known = self._before(split)
-        lists = self._lists(known)
-        return Histories(lists.values_J, self.split_P[known], lists.offsets_B1)
+        return self._only(self._before(split))
+
+    def during(self, split: str) -> Histories:
+        """Only what a row of a split may know: everything but later splits. `before` says what was known when."""
+        return self._only((self.split_P <= SPLITS.index(split)) | (self.split_P >= ASIDE))
+
+    def _only(self, known_P: Tensor) -> Histories:
+        lists = self._lists(known_P)
+        return Histories(lists.values_J, self.split_P[known_P], lists.offsets_B1, self.time_P[known_P])
 
     def _before(self, split: str) -> Tensor:
         return torch.ones_like(self.split_P, dtype=torch.bool) if split == END else self.split_P < SPLITS.index(split)
@@ -82,3 +91,51 @@ class Histories:
         """
         lists = self._lists(self._before(split) | (self.split_P == FOLD_IN))
         return lists if longest is None else lists.last(longest)
+
+    def before(self, user_B: Tensor, time_B: Tensor, *, longest: int | None = None) -> Jagged:
+        """What users met strictly earlier than a moment: items, oldest first.
+
+        What happened at the very moment doesn't count, and so neither does a row that asks for its own.
+
+        Args:
+            user_B: Rows of users.
+            time_B: The moments, as `Interactions.time_P` counts them.
+            longest: Keep so many of the newest.
+
+        Example:
+            >>> user, item, time = torch.tensor([0, 0, 0, 1]), torch.tensor([7, 8, 9, 7]), torch.tensor([1, 2, 2, 1])
+            >>> split, liked = torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.bool)
+            >>> histories = Histories.of(Interactions(user, item, liked, split, time, users=2, items=10))
+            >>> met = histories.before(torch.tensor([0, 0, 1]), torch.tensor([2, 3, 1]))
+            >>> met.values_J.tolist(), met.sizes.tolist()
+            ([7, 7, 8, 9], [1, 3, 0])
+        """
+        start_B, stop_B = self._span(user_B.to(torch.int64), time_B.to(torch.int64))
+        if longest is not None:
+            start_B = torch.maximum(start_B, stop_B - longest)
+        size_B = stop_B - start_B
+        offsets_B1 = torch.cat([size_B.new_zeros(1), size_B.cumsum(0)])
+        shift_J = torch.repeat_interleave(start_B - offsets_B1[:-1], size_B)
+        place_J = torch.arange(len(shift_J), device=shift_J.device).add_(shift_J)
+        return Jagged(self.item_P.index_select(0, place_J), offsets_B1)
+
+    def _span(self, user_B: Tensor, time_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the interactions of each user begin, and where those before the moment end."""
+        # By halves within each user: a search among all interactions together misses the cache more often.
+        start_B, stop_B = self.start_U1[user_B], self.start_U1[user_B + 1]
+        low_B, high_B = start_B, stop_B
+        for _ in range(self._halvings):
+            middle_B = (low_B + high_B) // 2
+            earlier_B = (low_B < high_B) & (self.time_P[middle_B.clamp(max=len(self.time_P) - 1)] < time_B)
+            low_B, high_B = torch.where(earlier_B, middle_B + 1, low_B), torch.where(earlier_B, high_B, middle_B)
+        return start_B, low_B
+
+    @cached_property
+    def _halvings(self) -> int:
+        """How often the longest history can be halved."""
+        return int(torch.diff(self.start_U1).max()).bit_length() if len(self.start_U1) > 1 else 0
+
+    def to(self, device: torch.device) -> Histories:
+        """The same on a device."""
+        parts = (self.item_P, self.split_P, self.start_U1, self.time_P)
+        return Histories(*(part.to(device) for part in parts))

@@ -16,12 +16,13 @@ from train.batch import Batch, Features
 from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
 from train.fast_forward import Forward, fast_forward
-from train.labels import require_two_classes
-from train.loader import Loader
+from train.history_batches import with_lists
+from train.labels import require_positives, require_two_classes
 from train.metrics.classification import auc, logloss
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.rank.logistic import LogisticSpec
 from train.predict import predict
+from train.ranker_batches import RankerRows
 from train.seeds import train_each
 from train.spec import OptimizerSpec, RankerSpec
 from train.trainer import Plan, Task, fit
@@ -48,7 +49,7 @@ class Ranker:
 def train_ranker(
     dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, device: torch.device, baseline: bool = True
 ) -> dict[str, Any]:
-    """Train a ranker, and logistic regression on the same features as its baseline.
+    """Train a ranker, and logistic regression on the same features, but for histories, as its baseline.
 
     Writes `model.safetensors`, `model.json` and `history.json` into `out`, the baseline's into `out/baseline`, those of
     each of `spec.seeds` into `out/seed-N`; with seeds `out` holds the files of the best one. What a killed run has
@@ -70,8 +71,10 @@ def train_ranker(
         UserError: The data cannot be learned from (a column, a split or a class is missing), the loss is no longer
             a number, the disk is full.
     """
-    features = Features.of(dataset.schema())
-    rows, _ = (require_two_classes(dataset.files(split), split) for split in ("train", "valid"))
+    plain = Features.of(dataset.schema())
+    features = plain if spec.history is None else with_lists(dataset, plain, spec.history)
+    labelled = require_two_classes if spec.negatives is None else require_positives
+    rows, _ = (labelled(dataset.files(split), split) for split in ("train", "valid"))
     single = spec.model_copy(update={"seeds": ()})
 
     def one(seed: int, directory: Path) -> dict[str, Any]:
@@ -80,12 +83,14 @@ def train_ranker(
     figures = train_each(spec.seeds, one, out, seed=seed, larger_is_better=spec.monitor == "auc")
     if not baseline:
         return figures
-    simple = _train(dataset, features, baseline_spec(spec, rows), out / "baseline", seed=seed, device=device)
+    simple = _train(dataset, plain, baseline_spec(spec, rows), out / "baseline", seed=seed, device=device)
     return {**figures, "baseline": simple}
 
 
 def baseline_spec(spec: RankerSpec, rows: int) -> RankerSpec:
     """Logistic regression with at least a hundred steps an epoch, enough for its optimum on small data too.
+
+    It learns from the same rows and negatives, and reads no history.
 
     On ml-100k and adult its AUC lies within 0.002 of scikit-learn's with the best of its penalties.
     """
@@ -93,6 +98,7 @@ def baseline_spec(spec: RankerSpec, rows: int) -> RankerSpec:
         model=LogisticSpec(),
         epochs=20,
         batch_size=min(spec.batch_size, max(64, rows // 100)),
+        negatives=spec.negatives,
         optimizer=OptimizerSpec(rate=0.01, embedding="rowwise_adagrad", embedding_rate=0.2),
         monitor=spec.monitor,
         patience=2,
@@ -118,7 +124,7 @@ def _train(
     dataset: Dataset, features: Features, spec: RankerSpec, out: Path, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """Train one model into `out`, unless a killed run has already finished it."""
-    run = identity(spec, [features], _hashes(dataset), seed=seed, device=device)
+    run = identity(spec, [features], _hashes(dataset, spec), seed=seed, device=device)
     done = finished(out, run)
     if done is None:
         done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device)
@@ -136,13 +142,14 @@ def _train_afresh(
     seed: int,
     device: torch.device,
 ) -> dict[str, Any]:
-    train = Loader(dataset.files("train"), features, spec.batch_size, shuffle=True, seed=seed, device=device)
-    valid = Loader(dataset.files("valid"), features, max(spec.batch_size, VALID_ROWS), device=device)
+    source = RankerRows(dataset, features, spec, device)
+    train = source.shuffled("train", spec.batch_size, seed=seed)
+    valid = source.in_order("valid", max(spec.batch_size, VALID_ROWS))
     with seeded(seed, device):
         module = spec.model.build(features).to(device)
 
         def validate() -> Mapping[str, float]:
-            logit_N, target_N = predict(module, valid)
+            logit_N, target_N = predict(module, valid.epoch(0))
             return {"auc": auc(logit_N, target_N), "logloss": logloss(logit_N, target_N)}
 
         with _forward(module, spec, device) as forward:
@@ -178,7 +185,11 @@ def _plan(spec: RankerSpec, run: str) -> Plan:
     )
 
 
-def _hashes(dataset: Dataset) -> dict[str, str]:
+def _hashes(dataset: Dataset, spec: RankerSpec) -> dict[str, str]:
     """Of the files that training reads, as the ETL wrote them down."""
+    read = ["train/", "valid/"]
+    if spec.history is not None or spec.negatives is not None:
+        files = (dataset.interactions_file, dataset.features_file("item"))
+        read += [file.relative_to(dataset.path).as_posix() for file in files]
     hashes = dataset.manifest().get("hashes", {})
-    return {name: value for name, value in hashes.items() if name.startswith(("train/", "valid/"))}
+    return {name: value for name, value in hashes.items() if name.startswith(tuple(read))}

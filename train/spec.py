@@ -8,10 +8,12 @@ from pydantic import AfterValidator, Field
 
 from core.spec import Spec, custom_error
 from core.union import ByKind
+from train.history_batches import HistorySpec
 from train.losses.pointwise import POINTWISE, BceSpec, PointwiseLoss
 from train.models import RANKERS, RETRIEVERS
 from train.models.rank.base import RankerModel
 from train.models.retrieve.base import RetrieverModel
+from train.negatives.rows import RowNegativesSpec
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -77,7 +79,9 @@ class RankerSpec(Spec):
     Attributes:
         model: The model, `{kind: dlrm, ...}`.
         epochs: Most passes over the training split.
-        batch_size: Rows a step.
+        batch_size: Rows a step; with `negatives`, as many more.
+        history: Tell the model what the row's user met before, `{longest: 50}`; None: don't.
+        negatives: Rows that never happened, for data whose rows are all positive, `{kind: uniform, count: 4}`.
         loss: What a row costs: `bce`, `{kind: bce, positive_weight: 5}`, `{kind: focal, gamma: 2, alpha: .25}`.
         optimizer: How the weights move.
         average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
@@ -93,6 +97,8 @@ class RankerSpec(Spec):
     model: Annotated[RankerModel, ByKind(RANKERS, noun="ranker")]
     epochs: Positive = 5
     batch_size: Positive = 4096
+    history: HistorySpec | None = None
+    negatives: RowNegativesSpec | None = None
     loss: Annotated[PointwiseLoss, ByKind(POINTWISE, noun="loss")] = BceSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     average: AverageSpec | None = None

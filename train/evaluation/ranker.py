@@ -6,7 +6,7 @@ Shapes: N rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,19 @@ from torch import Tensor
 
 from core.dataset import ITEM_INDEX, TARGET, USER_INDEX, Dataset
 from core.errors import UserError
+from train.batch import Batch
 from train.evaluation.found import Found, Judged, Question
 from train.evaluation.intervals import interval_words
 from train.evaluation.sample import Part, Sample
 from train.evaluation.segments import Segment, segments
 from train.evaluation.spec import EvaluateSpec
 from train.evaluation.verdicts import HELD_OUT
-from train.loader import Loader
 from train.metrics import classification as metric
 from train.metrics.sums import mean
 from train.pairs import read_interactions
 from train.predict import predict
 from train.ranker import Ranker
+from train.ranker_batches import RankerRows
 
 BINS = 20
 POINTS = 200
@@ -41,6 +42,14 @@ PROTOCOL = (
     "Calibration: mean prediction over mean target. Calibration error (ece): 15 bins of equal width.",
     "Segments are judged by their own rows alone: those of new users, of tail items, of a value of a column.",
     "Baselines: logistic regression on the same features; a constant, the positive rate of the training split.",
+)
+NEGATIVES = (
+    "All rows of the data are positive: every figure is against {0.count} uniform negatives a row, drawn evenly from "
+    "the items that the user is not known to like by the end of the split (seed {0.seed}; the same for every model)."
+)
+HISTORY = (
+    "A row's history is what its user met strictly before the row's moment; earlier rows of valid and test count as "
+    "known by then. The logistic baseline reads no history."
 )
 
 
@@ -149,7 +158,8 @@ def evaluate_ranker(
     name, splits = ranker.spec.model.kind, [split for split in splits if dataset.files(split)]
     parts = _segments(dataset, spec)
     models = {name: ranker, **{rival: one for rival, one in rivals.items() if rival != name}}
-    rate = train_rate(dataset)
+    negatives, history = ranker.spec.negatives, ranker.spec.history
+    rate = train_rate(dataset) if negatives is None else 1.0 / (1 + negatives.count)
     constant = math.log(max(rate, TINY) / max(1.0 - rate, TINY))
     judged: dict[str, dict[str, Judged]] = {}
     curves = {}
@@ -160,7 +170,9 @@ def evaluate_ranker(
         curves = {key: one.curves() for key, one in scored.items()}
         scored["constant"] = scored[name].constant(constant)
         judged[split] = {key: _judged(one, parts) for key, one in scored.items()}
-    protocol = [*PROTOCOL, interval_words(spec.confidence)]
+    told = [] if negatives is None else [NEGATIVES.format(negatives)]
+    told += [] if history is None else [HISTORY]
+    protocol = [*PROTOCOL, *told, interval_words(spec.confidence)]
     question = Question("ranker", name, {"auc": 1, "logloss": -1}, spec.confidence, protocol)
     return question.answer(judged, curves)
 
@@ -187,15 +199,27 @@ def score(dataset: Dataset, split: str, ranker: Ranker, *, batch_size: int, devi
         UserError: A file is broken, or the ranker gives NaN or infinity.
     """
     files = dataset.files(split)
-    loader = Loader(files, ranker.features, batch_size, device=device)
-    logit_N, target_N = predict(ranker.module.to(device), loader)
+    rows = RankerRows(dataset, ranker.features, ranker.spec, device).in_order(split, batch_size)
+    whose: dict[str, list[Tensor]] = {USER_INDEX: [], ITEM_INDEX: []}
+    logit_N, target_N = predict(ranker.module.to(device), _noting(rows.epoch(0), whose))
     if not bool(logit_N.isfinite().all()):
         raise UserError(
             f"the ranker gives {int((~logit_N.isfinite()).sum())} scores of the {split} split that are no numbers",
             where=str(dataset.path / split),
             cure="normalize or clip numbers with large values, or lower train.ranker.optimizer.rate",
         )
-    return Scored(logit_N.cpu(), target_N.cpu(), _index(files, USER_INDEX), _index(files, ITEM_INDEX))
+    noted = {name: torch.cat(parts).to("cpu", torch.int64) for name, parts in whose.items() if parts}
+    user_N, item_N = (noted[name] if name in noted else _index(files, name) for name in whose)
+    return Scored(logit_N.cpu(), target_N.cpu(), user_N, item_N)
+
+
+def _noting(batches: Iterator[Batch], whose: Mapping[str, list[Tensor]]) -> Iterator[Batch]:
+    """The batches; where they hold drawn items, the files don't tell whose rows they are, so it is noted."""
+    for batch in batches:
+        if batch.extra.keys() >= whose.keys():
+            for name, parts in whose.items():
+                parts.append(batch.extra[name])
+        yield batch
 
 
 def train_rate(dataset: Dataset) -> float:
