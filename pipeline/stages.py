@@ -153,9 +153,10 @@ def _evaluate(context: Context, out: Path) -> Figures:
 
     train_dir, device = context.run_dir / "train", context.torch_device()
     users_file = out.with_name("metrics_users.parquet")
-    metrics = evaluate(context.dataset, train_dir, context.spec.evaluate, device=device, users_file=users_file)
+    spec, seconds = context.spec.evaluate, dict[str, float]()
+    metrics = evaluate(context.dataset, train_dir, spec, device=device, users_file=users_file, seconds=seconds)
     write_json(out, metrics)
-    return {}
+    return {"baseline_seconds": seconds} if seconds else {}
 
 
 def _export(context: Context, out: Path) -> Figures:

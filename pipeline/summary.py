@@ -12,7 +12,9 @@ from typing import Any
 from core.files import read_json
 from pipeline.runner import Step
 
-HEADLINES = {"ranker": ("auc", "gauc", "logloss"), "retriever": ("recall@10", "recall@50", "ndcg@10")}
+LISTS = ("recall", "ndcg", "sampled_hr", "sampled_ndcg")
+HEADLINES = {"ranker": ("auc", "gauc", "logloss"), "retriever": LISTS, "catalogue": LISTS}
+"""Figures that are shown; those of lists at every length."""
 MIB = 2**20
 
 
@@ -58,13 +60,17 @@ def _row(step: Step) -> tuple[str, ...]:
 def _print_metrics(console: Any, metrics: Mapping[str, Any]) -> None:
     from rich.table import Table
 
+    from pipeline.commands.judged import TITLES
+    from pipeline.report.measures import place
+
     for part, names in HEADLINES.items():
         if part not in metrics:
             continue
         rows = list(_figures(metrics[part], part))
-        shown = [name for name in names if any(name in figures for _, figures in rows)]
+        known = {name for _, figures in rows for name in figures if name.partition("@")[0] in names}
+        shown = sorted(known, key=place)
         table = Table(box=None, pad_edge=False)
-        table.add_column(f"{part}, test split")
+        table.add_column(f"{TITLES.get(part, part)}, test split")
         for name in shown:
             table.add_column(name, justify="right")
         for model, figures in rows:

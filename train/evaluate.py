@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ import torch
 from core.dataset import Dataset
 from core.errors import UserError
 from core.files import hash_file
+from train.evaluation.catalogue import Catalogue, settled
 from train.evaluation.found import Found
 from train.evaluation.identity import identity
 from train.evaluation.ranker import evaluate_ranker
+from train.evaluation.ranker_catalogue import evaluate_ranker_catalogue
 from train.evaluation.retriever import evaluate_retriever
 from train.evaluation.sample import frame_of
 from train.evaluation.seeds import figures_by_seed
 from train.evaluation.spec import EvaluateSpec
 from train.evaluation.verdicts import HELD_OUT
-from train.ranker import load_ranker
+from train.ranker import Ranker, load_ranker
 from train.retriever import load_retriever
 
 
@@ -33,6 +35,7 @@ def evaluate(
     device: torch.device,
     splits: Sequence[str] = HELD_OUT,
     users_file: Path | None = None,
+    seconds: MutableMapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Evaluate what was trained on the validation and on the test split, beside its baselines.
 
@@ -43,13 +46,14 @@ def evaluate(
         device: Where to compute; figures on a GPU differ from those of the CPU in the last digits only.
         splits: Those to judge; no other is looked at.
         users_file: Where to write what each user adds to the figures, as Parquet; see `sample.frame_of`.
+        seconds: Is told how long each baseline took to count; the figures hold no times.
 
     Returns:
-        Plain JSON values: `ranker` and `retriever`, each with `model`, `valid`, `test`, `baselines` (name -> split ->
-        figures) and `differences` (the intervals of the differences to them), `verdicts`, `protocol`, `judged` (what
-        runs must have in common to be compared) and `curves`. A figure that the data cannot tell is None. The same
-        models and data give the same values, and no value depends on `spec.batch_size` but for the last digits of
-        the ranker's scores.
+        Plain JSON values: `ranker`, `retriever` and `catalogue` (the ranker over the catalogue), each with `model`,
+        `valid`, `test`, `baselines` (name -> split -> figures) and `differences` (the intervals of the differences to
+        them), `verdicts`, `protocol`, `judged` (what runs must have in common to be compared) and `curves`. A figure
+        that the data cannot tell is None. The same models and data give the same values, and no value depends on
+        `spec.batch_size` but for the last digits of the ranker's scores.
 
     Raises:
         UserError: There is no model; a file is broken; a model gives no numbers.
@@ -62,12 +66,18 @@ def evaluate(
         baseline = held["ranker"] / "baseline"
         rivals = {"logistic": load_ranker(baseline)} if (baseline / "model.json").exists() else {}
         found["ranker"] = evaluate_ranker(dataset, load_ranker(held["ranker"]), rivals, spec, device, splits=splits)
-    if "retriever" in held:
-        found["retriever"] = evaluate_retriever(dataset, load_retriever(held["retriever"]), spec, device, splits=splits)
+    over = "retriever" in held or spec.ranker_catalogue
+    catalogue = Catalogue.of(dataset, spec, device, splits) if over else None
+    if catalogue and "retriever" in held:
+        found["retriever"] = evaluate_retriever(catalogue, load_retriever(held["retriever"]))
+    if catalogue and spec.ranker_catalogue:
+        found["catalogue"] = evaluate_ranker_catalogue(catalogue, _ranker_of(held))
+    if catalogue and seconds is not None:
+        seconds.update(catalogue.seconds)
     result = _merged(found)
-    judge = functools.partial(_of_seed, dataset, spec=spec, device=device, splits=splits)
-    for side, directory in held.items():
-        result[side] |= figures_by_seed(directory, judge)
+    for side in found:
+        judge = functools.partial(_of_seed, dataset, side=side, spec=spec, device=device, splits=splits)
+        result[side] |= figures_by_seed(held["ranker" if side == "catalogue" else side], judge)
     result["judged"] = {**identity(dataset), "protocol": _protocols(spec, found)}
     if users_file is not None:
         frame = frame_of({key: sample for one in found.values() for key, sample in one.samples.items()})
@@ -77,13 +87,23 @@ def evaluate(
     return plain
 
 
+def _ranker_of(held: Mapping[str, Path]) -> Ranker:
+    if "ranker" not in held:
+        told = "there is no ranker that could rank the catalogue"
+        raise UserError(told, where="evaluate.ranker_catalogue", cure="train one (train.ranker), or set it to false")
+    return load_ranker(held["ranker"])
+
+
 def _of_seed(
-    dataset: Dataset, directory: Path, *, spec: EvaluateSpec, device: torch.device, splits: Sequence[str]
+    dataset: Dataset, directory: Path, *, side: str, spec: EvaluateSpec, device: torch.device, splits: Sequence[str]
 ) -> Mapping[str, Any]:
     """Figures of one of several trainings, without rivals."""
-    if directory.parent.name == "retriever":
-        return evaluate_retriever(dataset, load_retriever(directory), spec, device, splits=splits).metrics
-    return evaluate_ranker(dataset, load_ranker(directory), {}, spec, device, splits=splits).metrics
+    if side == "ranker":
+        return evaluate_ranker(dataset, load_ranker(directory), {}, spec, device, splits=splits).metrics
+    catalogue = Catalogue.of(dataset, spec.model_copy(update={"baselines": ()}), device, splits)
+    if side == "catalogue":
+        return evaluate_ranker_catalogue(catalogue, load_ranker(directory)).metrics
+    return evaluate_retriever(catalogue, load_retriever(directory)).metrics
 
 
 def _merged(found: Mapping[str, Found]) -> dict[str, Any]:
@@ -98,7 +118,7 @@ def _merged(found: Mapping[str, Found]) -> dict[str, Any]:
 
 def _protocols(spec: EvaluateSpec, found: Mapping[str, Found]) -> dict[str, Any]:
     """The settings that decide what a figure means; k does not, since each figure tells its own."""
-    known = {"ranker": {"rows": "each by itself"}, "retriever": {"ranked": "all items", "mask_seen": spec.mask_seen}}
+    known = {"ranker": {"rows": "each by itself"}, "retriever": settled(spec), "catalogue": settled(spec)}
     return {side: known[side] for side in found}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from core.errors import UserError
-from pipeline.commands.judged import JudgedRun, print_table
+from pipeline.commands.judged import TITLES, JudgedRun, print_table
 
 if TYPE_CHECKING:
     from train.evaluation.intervals import Replicates
@@ -53,7 +53,7 @@ def _require_alike(runs: Sequence[JudgedRun], sides: Sequence[str]) -> None:
             if mine != theirs:
                 names = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
                 told = ", ".join(f"{name}: {theirs.get(name)} against {mine.get(name)}" for name in names)
-                told = f"the {side}s were judged by other protocols ({told})"
+                told = f"{TITLES.get(side, side)}: the runs were judged by other protocols ({told})"
                 raise UserError(told, where=str(other.path), cure=CURE)
 
 
@@ -107,7 +107,9 @@ def _print(side: str, split: str, confidence: float, table: Sequence[Line]) -> N
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(title=f"{side} on {split}, {100 * confidence:g} % intervals over users", title_justify="left")
+    shown = Table(
+        title=f"{TITLES.get(side, side)} on {split}, {100 * confidence:g} % intervals over users", title_justify="left"
+    )
     for at, head in enumerate(HEADS):
         shown.add_column(head, justify="left" if at < 3 else "right", no_wrap=at != 1)
     for line in table:

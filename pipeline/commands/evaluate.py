@@ -10,14 +10,14 @@ import typer
 
 from core import log
 from core.errors import UserError
-from pipeline.commands.judged import SIDES, USERS_FILE, print_table
+from pipeline.commands.judged import SIDES, TITLES, USERS_FILE, print_table
 from pipeline.commands.run import Request, run
 
 if TYPE_CHECKING:
     from pipeline.spec import RunSpec
 
 SPLITS = ("valid", "test")
-SHOWN = ("auc", "gauc", "logloss", "recall", "ndcg")
+SHOWN = ("auc", "gauc", "logloss", "recall", "ndcg", "sampled_hr", "sampled_ndcg")
 """Figures of segments that are printed; `metrics.json` holds all."""
 
 
@@ -108,7 +108,8 @@ def _print(part: dict[str, Any], side: str, split: str) -> None:
 
     models = {str(part["model"]): part[split]}
     models |= {name: one[split] for name, one in part.get("baselines", {}).items() if split in one}
-    shown = Table(title=f"{side} on {split}", title_justify="left")
+    title = TITLES.get(side, side)
+    shown = Table(title=f"{title} on {split}", title_justify="left")
     shown.add_column("figure")
     for name in models:
         shown.add_column(escape(name), justify="right")
@@ -116,7 +117,7 @@ def _print(part: dict[str, Any], side: str, split: str) -> None:
     for figure in sorted((name for name in own if measure(name).note), key=place):
         shown.add_row(measure(figure).label, *[_cell(one, figure) for one in models.values()])
     print_table(shown)
-    _print_segments(own, f"{side} {part['model']} on {split} by segment")
+    _print_segments(own, f"{title} {part['model']} on {split} by segment")
 
 
 def _print_segments(figures: dict[str, Any], title: str) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 USERS_FILE = "metrics_users.parquet"
 WIDTH = 200
-SIDES = ("retriever", "ranker")
+SIDES = ("retriever", "catalogue", "ranker")
+TITLES = {"catalogue": "ranker over the catalogue"}
+"""What a side is called, where it is not by its name."""
 
 
 def print_table(table: Table) -> None:
@@ -67,7 +69,7 @@ class JudgedRun:
         return found
 
     def sides(self) -> list[str]:
-        """Which of `retriever` and `ranker` it has."""
+        """Which of SIDES it has."""
         return [side for side in SIDES if isinstance(self.metrics.get(side), Mapping)]
 
     def model(self, side: str) -> str:

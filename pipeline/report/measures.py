@@ -59,6 +59,9 @@ MEASURES = {
     "map": _higher("MAP"),
     "precision": _higher("Precision"),
     "coverage": Measure("Coverage", "of the catalogue"),
+    "sampled_hr": _higher("Sampled hit rate"),
+    "sampled_ndcg": _higher("Sampled NDCG"),
+    "sampled_mrr": _higher("Sampled MRR"),
 }
 """In the order in which the page shows them."""
 

@@ -13,11 +13,13 @@ from pipeline.report.view import Cell, Fact, ResultRow, ResultTable, SegmentRow,
 from pipeline.report.words import model_name
 
 SPLITS = ("test", "valid")
-CHIEF = {"ranker": "logistic", "retriever": "popularity"}
+CHIEF = {"ranker": "logistic", "retriever": "popularity", "catalogue": "popularity"}
 """The baseline that changes are told against."""
 FEW = 20
 """Users or rows below which a segment says little."""
-DECISIVE = {"ranker": ("auc", "logloss"), "retriever": ("recall", "ndcg")}
+LISTS = ("recall", "ndcg", "sampled_hr", "sampled_ndcg")
+DECISIVE = {"ranker": ("auc", "logloss"), "retriever": LISTS, "catalogue": LISTS}
+TITLES = {"catalogue": "Ranker over the catalogue"}
 
 
 def verdicts(run: Run) -> tuple[Verdict, ...]:
@@ -43,7 +45,8 @@ def headline(run: Run) -> tuple[Fact, ...]:
     found = []
     for side, wanted in (("ranker", ("auc",)), ("retriever", ("recall@50", "recall@10"))):
         figures = _split(run.metrics.get(side, {}), "test")
-        known = [name for name in wanted if name in figures] or [name for name in figures if "recall" in name]
+        known = [name for name in wanted if name in figures]
+        known = known or [name for name in figures if name.partition("@")[0] in ("recall", "sampled_hr")]
         if known:
             label = f"Test {measure(known[0]).label}"
             found.append(Fact(label, f"{figures[known[0]]:.4f}", model_name(run.model(side))))
@@ -52,7 +55,7 @@ def headline(run: Run) -> tuple[Fact, ...]:
 
 def tables(run: Run) -> tuple[ResultTable, ...]:
     """One table for each model and split."""
-    found = [_table(run, side, split) for side in ("ranker", "retriever") for split in SPLITS]
+    found = [_table(run, side, split) for side in ("ranker", "retriever", "catalogue") for split in SPLITS]
     return tuple(table for table in found if table is not None)
 
 
@@ -72,7 +75,7 @@ def _table(run: Run, side: str, split: str) -> ResultTable | None:
     told = [part, *(part.get("baselines", {}).get(name, {}) for name in list(models)[1:])]
     rows = [_spread(row, each.get(split), chosen) for row, each in zip(rows, told, strict=True)]
     heads = tuple(Fact(each.label, each.arrow, each.note) for each in chosen.values())
-    title = f"{side.capitalize()} on the {'test' if split == 'test' else 'validation'} split"
+    title = f"{TITLES.get(side, side.capitalize())} on the {'test' if split == 'test' else 'validation'} split"
     words = _words(own, chief, chosen, model_name(CHIEF[side]).lower(), DECISIVE[side])
     protocol = tuple(str(line) for line in run.metrics.get("protocol", {}).get(side, ()))
     folded = split != SPLITS[0] and bool(_split(part, SPLITS[0]))

@@ -31,7 +31,7 @@ class Found:
     """All of one side.
 
     Attributes:
-        metrics: What stands under `ranker` or `retriever` in `metrics.json`.
+        metrics: What stands under its side in `metrics.json`.
         verdicts: One sentence a rival and deciding figure.
         protocol: What the figures mean.
         samples: What each user adds, by side, model and split.
@@ -50,11 +50,12 @@ class Question:
     """What is asked of a side.
 
     Attributes:
-        side: `ranker` or `retriever`.
+        side: `ranker`, `retriever` or `catalogue`.
         model: The model that is judged; the others are its rivals.
         decisive: Figures that verdicts are given on: 1 where more is better, -1 where less is.
         confidence: Of the intervals.
         protocol: What the figures mean.
+        who: What verdicts call the model; by default its side and name.
     """
 
     side: str
@@ -62,6 +63,7 @@ class Question:
     decisive: Mapping[str, int]
     confidence: float
     protocol: Sequence[str]
+    who: str | None = None
 
     def answer(self, judged: Mapping[str, Mapping[str, Judged]], curves: dict[str, Any] | None = None) -> Found:
         """Tell what was found.
@@ -81,7 +83,7 @@ class Question:
                     gaps.setdefault(name, {})[split] = apart
         own = figures.pop(self.model, {})
         metrics = {"model": self.model, **own, "baselines": figures, "differences": gaps}
-        who = f"{self.side} {self.model}"
+        who = self.who or f"{self.side} {self.model}"
         kept: dict[tuple[str, str, str], Sample] = {}
         for split, models in judged.items():
             kept |= {(self.side, name, split): one.whole.sample for name, one in models.items() if one.whole.sample}

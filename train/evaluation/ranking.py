@@ -54,11 +54,7 @@ def top_k(
         >>> top_k(torch.ones(1, 1), items, k=2)[0].tolist()
         [[1, 2]]
     """
-    if not (bool(query_BD.isfinite().all()) and bool(item_ID.isfinite().all())):
-        raise UserError(
-            "the vectors of the candidate generator hold NaN or infinity: its training diverged",
-            cure="lower train.retriever.optimizer.rate",
-        )
+    require_finite(query_BD, item_ID)
     if not len(query_BD):
         return torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k)
     if len(item_ID) <= k + SPARE:
@@ -76,12 +72,25 @@ def top_k(
     return item_BK, score_BK
 
 
+def require_finite(query_BD: Tensor, item_ID: Tensor) -> None:
+    """Check that vectors hold numbers.
+
+    Raises:
+        UserError: One of them is NaN or infinite.
+    """
+    if not (bool(query_BD.isfinite().all()) and bool(item_ID.isfinite().all())):
+        raise UserError(
+            "the vectors of the candidate generator hold NaN or infinity: its training diverged",
+            cure="lower train.retriever.optimizer.rate",
+        )
+
+
 def _judged(query_BD: Tensor, item_ID: Tensor, short: Shortlist, k: int) -> Tensor:
     """Keys of the k best of a shortlist, by exact scores."""
     query_BD = query_BD[short.start : short.start + len(short.item_BC)].to(torch.float64)
     item_BCD = item_ID[short.item_BC.clamp(max=len(item_ID) - 1)].to(torch.float64)
     score_BC = torch.bmm(item_BCD, query_BD.unsqueeze(2)).squeeze(2)
-    key_BC = _keys(score_BC, short.item_BC).masked_fill_(~short.there_BC, _MASKED)
+    key_BC = keys(score_BC, short.item_BC).masked_fill_(~short.there_BC, _MASKED)
     return torch.topk(key_BC, k, dim=1).values
 
 
@@ -125,7 +134,7 @@ def best(
     found = []
     for start in range(0, rows, block):
         score_BI = score(start, min(start + block, rows))
-        key_BI = _keys(score_BI, torch.arange(score_BI.shape[1], device=score_BI.device))
+        key_BI = keys(score_BI, torch.arange(score_BI.shape[1], device=score_BI.device))
         if masked is not None and user_B is not None:
             row, item = masked.pairs(user_B[start : start + block])
             key_BI[row, item] = _MASKED
@@ -140,7 +149,7 @@ _MASKED = -(1 << 63)
 """Below the key of every score."""
 
 
-def _keys(score_BI: Tensor, item: Tensor) -> Tensor:
+def keys(score_BI: Tensor, item: Tensor) -> Tensor:
     """Integers that order like (score rounded to float32, then smaller item first), all distinct in a row.
 
     `item` numbers the items: [I], or [B, I] where each row has its own.
@@ -153,7 +162,7 @@ def _keys(score_BI: Tensor, item: Tensor) -> Tensor:
 
 
 def _read(key_BK: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo `_keys`."""
+    """Undo `keys`."""
     rising = (key_BK >> 32).to(torch.int32)
     score_BK = torch.where(rising < 0, rising ^ 0x7FFFFFFF, rising).view(torch.float32)
     gone = key_BK == _MASKED
