@@ -7,6 +7,7 @@ from train.models.rank import CROSS
 from train.models.rank.base import RankerModel
 from train.models.retrieve import FACTORS
 from train.models.retrieve.base import RetrieverModel
+from train.models.tasks import TASKS
 
-RANKERS: dict[str, type[RankerModel]] = {**CROSS}
+RANKERS: dict[str, type[RankerModel]] = {**CROSS, **TASKS}
 RETRIEVERS: dict[str, type[RetrieverModel]] = {**FACTORS, **NEXT_ITEM}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import nn
 
 from core.spec import Spec
@@ -11,8 +13,12 @@ from train.batch import Features
 class RankerModel(Spec):
     """Settings of a ranker: `build` makes a module that maps a `Batch` to `logit_B`.
 
-    The module knows nothing of its loss, optimizer or device; a sigmoid turns its logits into probabilities.
+    A model of several targets (`several`) gives `logit_BT`, in the order of `Features.targets`, where there are more
+    than one. The module knows nothing of its loss, optimizer or device; a sigmoid turns its logits into probabilities.
     """
+
+    several: ClassVar[bool] = False
+    """Whether it learns several targets; another learns the first alone."""
 
     kind: str
     """Its name in YAML and in `train.models.RANKERS`."""
