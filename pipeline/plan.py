@@ -97,6 +97,12 @@ def data_hash(context: Context, cache: HashCache) -> str:
     return hash_json(tables)
 
 
+def start_hash(run_dir: Path, side: str, cache: HashCache) -> str:
+    """One hash of what a training takes over from an earlier run: its model, its ids, its users and items."""
+    places = (f"train/{side}", "etl/workflow", "etl/entities")
+    return hash_json({place: cache.tree(run_dir / place) for place in places if (run_dir / place).exists()})
+
+
 SOURCES = frozenset({".py", ".j2"})
 """Files of a package that decide what it does: code, and templates of the report."""
 

@@ -20,7 +20,7 @@ from pipeline.hashes import HashCache, digest
 from pipeline.lock import locked
 from pipeline.manifest import Record
 from pipeline.memory import peak_bytes, reset_peak
-from pipeline.plan import Decision, data_hash, decide, output_hash
+from pipeline.plan import Decision, data_hash, decide, output_hash, start_hash
 from pipeline.stages import STAGES, Context, Figures, Stage
 
 _log = log.get("run")
@@ -99,6 +99,8 @@ class _Run:
         self._hashes = {"data": data_hash(context, self._cache)}
         if context.start_from is not None:
             self._hashes["start_from"] = digest(self._cache.tree(context.start_from))
+        for side, run_dir in context.begun_from.items():
+            self._hashes[f"start of {side}"] = start_hash(run_dir, side, self._cache)
 
     def plan(self, wanted: Sequence[Stage]) -> list[Step]:
         """Decide for each stage without running any."""

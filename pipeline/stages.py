@@ -7,7 +7,7 @@ files: it gets a directory to write into, and `pipeline.runner` puts the result 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class Context:
         run_dir: Where the outputs of earlier stages lie.
         device: The choice of device, `auto`, `cpu` or `cuda`.
         start_from: The fitted workflow of an earlier run that the etl stage goes on from.
+        begun_from: Directories of the earlier runs that `retriever` and `ranker` begin with, by side.
     """
 
     spec: RunSpec
@@ -41,6 +42,7 @@ class Context:
     run_dir: Path
     device: str = "auto"
     start_from: Path | None = None
+    begun_from: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def dataset(self) -> Dataset:
@@ -61,8 +63,8 @@ class Stage:
     Attributes:
         name: Its name in the manifest.
         group: Its name on the command line (`train` holds two steps).
-        inputs: What it reads: `data` for the raw files, `start_from` for the workflow of an earlier run, names of
-            earlier stages, `manifest` for their records.
+        inputs: What it reads: `data` for the raw files, `start_from` for the workflow of an earlier run and `start of
+            SIDE` for its model, names of earlier stages, `manifest` for their records.
         output: The file or directory that it writes, below the run directory.
         settings: The part of the config that decides its result; None where the config leaves the stage out.
         run: Do it: write into a path (an empty directory, or the name of a file), and tell figures.
@@ -137,7 +139,8 @@ def _retriever(context: Context, out: Path) -> Figures:
 
     spec, device = context.spec, context.torch_device()
     assert spec.train.retriever is not None
-    return train_retriever(context.dataset, spec.train.retriever, out, seed=spec.seed, device=device)
+    start = context.begun_from.get("retriever")
+    return train_retriever(context.dataset, spec.train.retriever, out, seed=spec.seed, device=device, start_from=start)
 
 
 def _ranker(context: Context, out: Path) -> Figures:
@@ -145,7 +148,8 @@ def _ranker(context: Context, out: Path) -> Figures:
 
     spec, device = context.spec, context.torch_device()
     assert spec.train.ranker is not None
-    return train_ranker(context.dataset, spec.train.ranker, out, seed=spec.seed, device=device)
+    start = context.begun_from.get("ranker")
+    return train_ranker(context.dataset, spec.train.ranker, out, seed=spec.seed, device=device, start_from=start)
 
 
 def _evaluate(context: Context, out: Path) -> Figures:
@@ -179,6 +183,15 @@ def _settings_of(part: Any) -> Any:
     return None if part is None else part.model_dump(mode="json", by_alias=True)
 
 
+def _training(spec: RunSpec, side: str) -> Any:
+    """What decides a training. What the earlier run holds counts, not where it lies."""
+    settings = _settings_of(getattr(spec.train, side))
+    if settings is None:
+        return None
+    start = settings["start_from"] and {**settings["start_from"], "run": None}
+    return {side: {**settings, "start_from": start}, "seed": spec.seed}
+
+
 STAGES: tuple[Stage, ...] = (
     Stage(
         name="etl",
@@ -199,11 +212,9 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="retriever",
         group="train",
-        inputs=("etl",),
+        inputs=("etl", "start of retriever"),
         output="train/retriever",
-        settings=lambda spec: (
-            spec.train.retriever and {"retriever": _settings_of(spec.train.retriever), "seed": spec.seed}
-        ),
+        settings=lambda spec: _training(spec, "retriever"),
         run=_retriever,
         packages=("core", "train"),
         libraries=("torch",),
@@ -213,9 +224,9 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="ranker",
         group="train",
-        inputs=("etl",),
+        inputs=("etl", "start of ranker"),
         output="train/ranker",
-        settings=lambda spec: spec.train.ranker and {"ranker": _settings_of(spec.train.ranker), "seed": spec.seed},
+        settings=lambda spec: _training(spec, "ranker"),
         run=_ranker,
         packages=("core", "train"),
         libraries=("torch",),

@@ -26,6 +26,7 @@ from train.ranker_batches import RankerRows
 from train.seeds import train_each
 from train.spec import OptimizerSpec, RankerSpec
 from train.trainer import Plan, Task, fit
+from train.warm_start import NOTHING, Begun, Earlier, begin, require_same_features, require_same_model
 
 VALID_ROWS = 8192
 """Rows of a validation batch."""
@@ -47,7 +48,14 @@ class Ranker:
 
 
 def train_ranker(
-    dataset: Dataset, spec: RankerSpec, out: Path, *, seed: int, device: torch.device, baseline: bool = True
+    dataset: Dataset,
+    spec: RankerSpec,
+    out: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    start_from: Path | None = None,
+    baseline: bool = True,
 ) -> dict[str, Any]:
     """Train a ranker, and logistic regression on the same features, but for histories, as its baseline.
 
@@ -62,6 +70,8 @@ def train_ranker(
         out: The working directory.
         seed: What weights, order and dropout are drawn from, where `spec.seeds` is empty.
         device: Where to train.
+        start_from: Where the run of `spec.start_from` lies; by default seen from the working directory. The baseline
+            begins with the baseline of that run.
         baseline: Whether to train the baseline too.
 
     Returns:
@@ -69,22 +79,24 @@ def train_ranker(
 
     Raises:
         UserError: The data cannot be learned from (a column, a split or a class is missing), the loss is no longer
-            a number, the disk is full.
+            a number, the disk is full, or the earlier run's model does not fit.
     """
     plain = Features.of(dataset.schema())
     features = plain if spec.history is None else with_lists(dataset, plain, spec.history)
     labelled = require_two_classes if spec.negatives is None else require_positives
     rows, _ = (labelled(dataset.files(split), split) for split in ("train", "valid"))
     single = spec.model_copy(update={"seeds": ()})
+    start = Earlier.of(spec.start_from, "ranker", start_from)
 
     def one(seed: int, directory: Path) -> dict[str, Any]:
-        return _train(dataset, features, single, directory, seed=seed, device=device)
+        return _train(dataset, features, single, directory, seed=seed, device=device, start=start)
 
     figures = train_each(spec.seeds, one, out, seed=seed, larger_is_better=spec.monitor == "auc")
     if not baseline:
         return figures
-    simple = _train(dataset, plain, baseline_spec(spec, rows), out / "baseline", seed=seed, device=device)
-    return {**figures, "baseline": simple}
+    old, simple = start and replace(start, below="baseline", optimizer=False), baseline_spec(spec, rows)
+    found = _train(dataset, plain, simple, out / "baseline", seed=seed, device=device, start=old)
+    return {**figures, "baseline": found}
 
 
 def baseline_spec(spec: RankerSpec, rows: int) -> RankerSpec:
@@ -121,13 +133,22 @@ def load_ranker(directory: Path) -> Ranker:
 
 
 def _train(
-    dataset: Dataset, features: Features, spec: RankerSpec, out: Path, *, seed: int, device: torch.device
+    dataset: Dataset,
+    features: Features,
+    spec: RankerSpec,
+    out: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    start: Earlier | None,
 ) -> dict[str, Any]:
     """Train one model into `out`, unless a killed run has already finished it."""
-    run = identity(spec, [features], _hashes(dataset, spec), seed=seed, device=device)
+    run = identity(
+        spec, [features], _hashes(dataset, spec), seed=seed, device=device, start=start.digest() if start else None
+    )
     done = finished(out, run)
     if done is None:
-        done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device)
+        done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device, start=start)
     remove_checkpoint(out)
     return done
 
@@ -141,12 +162,14 @@ def _train_afresh(
     run: str,
     seed: int,
     device: torch.device,
+    start: Earlier | None,
 ) -> dict[str, Any]:
     source = RankerRows(dataset, features, spec, device)
     train = source.shuffled("train", spec.batch_size, seed=seed)
     valid = source.in_order("valid", max(spec.batch_size, VALID_ROWS))
     with seeded(seed, device):
         module = spec.model.build(features).to(device)
+        begun = _begun(start, module, spec, features, dataset)
 
         def validate() -> Mapping[str, float]:
             logit_N, target_N = predict(module, valid.epoch(0))
@@ -158,11 +181,22 @@ def _train_afresh(
                 assert batch.target_B is not None, "the loader was asked for the target"
                 return spec.loss.mean(forward(batch), batch.target_B)
 
-            outcome = fit(Task(module, loss, train, validate), _plan(spec, run), out, device=device)
+            task = Task(module, loss, train, validate, memory=begun.memory)
+            outcome = fit(task, _plan(spec, run), out, device=device)
     told = [outcome.arithmetic, spec.precision != "float32" and spec.precision, spec.compile and "compiled"]
     outcome = replace(outcome, arithmetic=", ".join(word for word in told if word))
-    description = {"run": run, "seed": seed, "features": asdict(features)}
+    description = {"run": run, "seed": seed, "features": asdict(features), **begun.description()}
     return write_model(out, module, spec, outcome, monitor=spec.monitor, description=description)
+
+
+def _begun(start: Earlier | None, module: nn.Module, spec: RankerSpec, features: Features, dataset: Dataset) -> Begun:
+    """Give a fresh module what an earlier run has learned, if it is asked for."""
+    if start is None:
+        return NOTHING
+    old = load_ranker(start.directory)
+    require_same_model(start, old.spec, spec)
+    require_same_features(start, old.features, features)
+    return begin(start, old.module, module, dataset, spec.model)
 
 
 def _forward(module: nn.Module, spec: RankerSpec, device: torch.device) -> AbstractContextManager[Forward]:
@@ -182,6 +216,7 @@ def _plan(spec: RankerSpec, run: str) -> Plan:
         patience=spec.patience,
         checkpoint_seconds=spec.checkpoint_seconds,
         average=spec.average,
+        keep_optimizer=spec.keep_optimizer,
     )
 
 

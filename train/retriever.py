@@ -26,6 +26,7 @@ from train.pairs import Interactions, Pairs, read_interactions, read_tables, sid
 from train.seeds import train_each
 from train.spec import RetrieverSpec
 from train.trainer import Outcome, Plan, Task, fit
+from train.warm_start import NOTHING, Begun, Earlier, begin, require_same_features, require_same_model
 
 ROWS = 8192
 """Entities whose vectors are computed at a time: always as many, so that no setting moves a digit."""
@@ -79,8 +80,8 @@ class Retriever:
 
     @property
     def query_module(self) -> nn.Module:
-        """Batch of users -> vector_BV."""
-        return self.towers.query
+        """Batch of users -> vector_BV, or score_BI of a model without vectors."""
+        return self.module if isinstance(self.module, Scores) else self.towers.query
 
     @property
     def item_module(self) -> nn.Module:
@@ -137,7 +138,13 @@ def popularity(facts: Facts, sizes: Sizes) -> Retriever:
 
 
 def train_retriever(
-    dataset: Dataset, spec: RetrieverSpec, out: Path, *, seed: int, device: torch.device
+    dataset: Dataset,
+    spec: RetrieverSpec,
+    out: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    start_from: Path | None = None,
 ) -> dict[str, Any]:
     """Train a candidate generator on the positive training interactions.
 
@@ -151,27 +158,29 @@ def train_retriever(
         out: The working directory.
         seed: What weights, order, negatives and dropout are drawn from, where `spec.seeds` is empty.
         device: Where to train.
+        start_from: Where the run of `spec.start_from` lies; by default seen from the working directory.
 
     Returns:
         Figures for the manifest: pairs, pairs a second, epochs, parameters.
 
     Raises:
-        UserError: There are no users and items, no positive to learn from or to find, or the loss is no longer a
-            number.
+        UserError: There are no users and items, no positive to learn from or to find, the loss is no longer a
+            number, or the earlier run's model does not fit.
     """
     interactions = read_interactions(dataset)
     user, item = side_features(dataset, "user"), side_features(dataset, "item")
     single, hashes = spec.model_copy(update={"seeds": ()}), _hashes(dataset)
+    start = Earlier.of(spec.start_from, "retriever", start_from)
 
     def one(seed: int, directory: Path) -> dict[str, Any]:
-        run = identity(single, [user, item], hashes, seed=seed, device=device)
+        run = identity(single, [user, item], hashes, seed=seed, device=device, start=start.digest() if start else None)
         done = finished(directory, run, more=["pairs"])
         if done is None:
             sizes = Sizes(user, item, interactions.users, interactions.items)
-            training = _Training(dataset, interactions.to(device), sizes, single, seed, device)
-            module, outcome = training.run(directory, run)
-            retriever = Retriever(module, sizes, single)
-            done = _write(directory, retriever, outcome, run=run, seed=seed, pairs=len(training.pairs))
+            training = _Training(dataset, interactions.to(device), sizes, single, seed, device, start)
+            trained = training.run(directory, run)
+            retriever = Retriever(trained.module, sizes, single)
+            done = _write(directory, retriever, trained, run=run, seed=seed, pairs=len(training.pairs))
         remove_checkpoint(directory)
         return done
 
@@ -195,6 +204,15 @@ def load_retriever(directory: Path) -> Retriever:
 
 
 @dataclass(frozen=True)
+class _Trained:
+    """What came of a training; without an outcome it was counted."""
+
+    module: Towers | Scores
+    outcome: Outcome | None = None
+    begun: Begun = NOTHING
+
+
+@dataclass(frozen=True)
 class _Training:
     """Everything that a training reads."""
 
@@ -204,6 +222,7 @@ class _Training:
     spec: RetrieverSpec
     seed: int
     device: torch.device
+    start: Earlier | None = None
 
     @property
     def pairs(self) -> Pairs:
@@ -217,20 +236,32 @@ class _Training:
             )
         return pairs
 
-    def run(self, out: Path, run: str) -> tuple[Towers | Scores, Outcome | None]:
+    def run(self, out: Path, run: str) -> _Trained:
         """Train, by whichever way the model knows."""
         model, pairs = self.spec.model, self.pairs
         with seeded(self.seed, self.device):
             module = model.build(self.sizes).to(self.device)
             tables = read_tables(self.dataset, self.sizes.user, self.sizes.item).to(self.device)
             histories = Histories.of(self.interactions)
-            facts = Facts(pairs, histories.until("valid"), tables)
+            begun = self._begun(module)
+            facts = Facts(pairs, histories.until("valid"), tables, begun.learned)
             if isinstance(model, CountedModel):
                 model.fill(module, facts)
-                return module.eval(), None
+                return _Trained(module.eval())
             task = self._task(model, module, facts, queries_at(tables.user, histories, "valid"))
-            outcome = fit(task, self._plan(run), out, device=self.device)
-        return module.eval(), outcome
+            outcome = fit(replace(task, memory=begun.memory), self._plan(run), out, device=self.device)
+        return _Trained(module.eval(), outcome, begun)
+
+    def _begun(self, module: Towers | Scores) -> Begun:
+        """Give a fresh module what an earlier run has learned, if it is asked for."""
+        start, sizes = self.start, self.sizes
+        if start is None:
+            return NOTHING
+        old = load_retriever(start.directory)
+        require_same_model(start, old.spec, self.spec)
+        for before, now in ((old.user_features, sizes.user), (old.item_features, sizes.item)):
+            require_same_features(start, before, now)
+        return begin(start, old.module, module, self.dataset, self.spec.model)
 
     def _task(self, model: RetrieverModel, module: Towers | Scores, facts: Facts, users: Batch) -> Task:
         if not isinstance(model, TrainedModel):
@@ -245,12 +276,11 @@ class _Training:
         k, queries = self.spec.monitor_k, take(users, holdout.user_Q)
 
         def validate() -> Mapping[str, float]:
-            module.settle()
             figures = holdout.figures(scorer_of(module, queries, facts.tables.item), ks=[k])["all"]
             return {name: figures[name] for name in (f"recall@{k}", f"ndcg@{k}")}
 
         batches = model.batches(facts, batch_size=self.spec.batch_size, seed=self.seed)
-        return Task(module, model.objective(module, facts), batches, validate)
+        return Task(module, model.objective(module, facts), batches, validate, settle=module.settle)
 
     def _plan(self, run: str) -> Plan:
         spec = self.spec
@@ -265,12 +295,11 @@ class _Training:
             patience=spec.patience,
             checkpoint_seconds=spec.checkpoint_seconds,
             average=spec.average,
+            keep_optimizer=spec.keep_optimizer,
         )
 
 
-def _write(
-    out: Path, retriever: Retriever, outcome: Outcome | None, *, run: str, seed: int, pairs: int
-) -> dict[str, Any]:
+def _write(out: Path, retriever: Retriever, trained: _Trained, *, run: str, seed: int, pairs: int) -> dict[str, Any]:
     description = {
         "run": run,
         "seed": seed,
@@ -278,10 +307,13 @@ def _write(
         "item_features": asdict(retriever.item_features),
         "users": retriever.sizes.users,
         "items": retriever.items,
+        **trained.begun.description(),
     }
     spec, more = retriever.spec, {"pairs": pairs}
     monitor = _monitor(spec)
-    return write_model(out, retriever.module, spec, outcome, monitor=monitor, description=description, more=more)
+    return write_model(
+        out, retriever.module, spec, trained.outcome, monitor=monitor, description=description, more=more
+    )
 
 
 def _monitor(spec: RetrieverSpec) -> str:

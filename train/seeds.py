@@ -14,11 +14,12 @@ from typing import Any
 
 from core import log
 from core.files import read_json, write_bytes, write_json
+from train.checkpoint import OPTIMIZER
 from train.model_directory import WEIGHTS
 
 VERSION = 1
 FILE = "seeds.json"
-COPIED = (WEIGHTS, "history.json", "model.json")  # model.json comes last, and so vouches for the other two
+COPIED = (WEIGHTS, OPTIMIZER, "history.json", "model.json")  # model.json comes last, and so vouches for the other two
 
 TrainOne = Callable[[int, Path], dict[str, Any]]
 
@@ -84,7 +85,10 @@ def _put_in_front(best: Path, out: Path) -> None:
         return
     last.unlink(missing_ok=True)
     for name in COPIED:
-        write_bytes(out / name, (best / name).read_bytes())
+        if (best / name).exists():
+            write_bytes(out / name, (best / name).read_bytes())
+        else:
+            (out / name).unlink(missing_ok=True)
 
 
 def _remove_others(out: Path, seeds: Sequence[int]) -> None:

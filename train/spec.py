@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from core.spec import Spec, custom_error
+from core.spec import Spec, custom_error, fault_at
 from core.union import ByKind
 from train.history_batches import HistorySpec
 from train.losses.pointwise import POINTWISE, BceSpec, PointwiseLoss
 from train.models import RANKERS, RETRIEVERS
 from train.models.rank.base import RankerModel
-from train.models.retrieve.base import RetrieverModel
+from train.models.retrieve.base import CountedModel, RetrieverModel
 from train.negatives.rows import RowNegativesSpec
 
 Positive = Annotated[int, Field(gt=0)]
@@ -73,7 +73,39 @@ class AverageSpec(Spec):
     decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
 
 
-class RankerSpec(Spec):
+class StartSpec(Spec):
+    """An earlier run whose model a training begins with.
+
+    Attributes:
+        run: A name under the directory of runs, or a directory seen from the config's folder.
+        optimizer: Take up the memory of its optimizer too; that run must have kept it.
+    """
+
+    run: Annotated[str, Field(min_length=1)]
+    optimizer: bool = False
+
+
+def _named_run(value: Any) -> Any:
+    return {"run": value} if isinstance(value, str) else value
+
+
+StartFrom = Annotated[StartSpec, BeforeValidator(_named_run, json_schema_input_type=str | StartSpec)]
+
+
+class FitSpec(Spec):
+    """What the training of a ranker and of a candidate generator share.
+
+    Attributes:
+        start_from: Begin with the weights of an earlier run, `monday` or `{run: monday, optimizer: true}`, from which
+            the ETL went on too (`etl.start_from`); None: begin with fresh weights.
+        keep_optimizer: Keep the memory of the optimizer beside the weights, for a later `start_from`.
+    """
+
+    start_from: StartFrom | None = None
+    keep_optimizer: bool = False
+
+
+class RankerSpec(FitSpec):
     """Training of a ranker.
 
     Attributes:
@@ -110,7 +142,7 @@ class RankerSpec(Spec):
     checkpoint_seconds: Penalty = 120.0
 
 
-class RetrieverSpec(Spec):
+class RetrieverSpec(FitSpec):
     """Training of a candidate generator.
 
     Attributes:
@@ -135,6 +167,14 @@ class RetrieverSpec(Spec):
     monitor_k: Positive = 50
     patience: Positive = 3
     checkpoint_seconds: Penalty = 120.0
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        asked = [name for name in ("start_from", "keep_optimizer") if getattr(self, name)]
+        if asked and isinstance(self.model, CountedModel):
+            told = f"{self.model.kind} is counted from the data at hand, without a start or an optimizer; leave it out"
+            raise fault_at((asked[0],), told)
+        return self
 
 
 class TrainSpec(Spec):

@@ -12,6 +12,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.spec import RunSpec
+    from pipeline.stages import Context
 
 ONE_STAGE = ("etl", "train", "evaluate", "export")
 
@@ -50,7 +51,6 @@ def run(request: Request) -> None:
     from pipeline.datasets import NamedData
     from pipeline.datasets.named import is_cached
     from pipeline.runner import Range, execute
-    from pipeline.stages import Context
     from pipeline.summary import print_plan, print_summary
 
     log.configure(verbose=request.verbose)
@@ -63,15 +63,26 @@ def run(request: Request) -> None:
             where=str(request.config),
             cure=f"fetch it with: gyrfalcon data fetch {named.dataset}",
         )
-    sources = spec.data.resolve(request.config.parent)
-    spec = spec.model_copy(update={"etl": spec.etl.placed(request.config.parent)})
-    run_dir = request.runs_dir / spec.name
-    context = Context(spec, sources, run_dir, request.device, _start_from(request, spec, run_dir))
+    context = context_of(request, spec, request.runs_dir / spec.name)
     steps = execute(context, Range(request.start, request.end), dry=request.dry)
     if request.dry:
         print_plan(steps)
     else:
         print_summary(context.run_dir, steps)
+
+
+def context_of(request: Request, spec: RunSpec, run_dir: Path) -> Context:
+    """The run of a config in a directory; a named data set is fetched where it is not in the cache.
+
+    Raises:
+        UserError: The data can't be had, or an earlier run that this one goes on from is not there.
+    """
+    from pipeline.stages import Context
+
+    sources = spec.data.resolve(request.config.parent)
+    spec = spec.model_copy(update={"etl": spec.etl.placed(request.config.parent)})
+    start, begun = _start_from(request, spec, run_dir), _begun_from(request, spec, run_dir)
+    return Context(spec, sources, run_dir, request.device, start, begun)
 
 
 def _start_from(request: Request, spec: RunSpec, run_dir: Path) -> Path | None:
@@ -82,9 +93,33 @@ def _start_from(request: Request, spec: RunSpec, run_dir: Path) -> Path | None:
     from etl.dataset.earlier import workflow_in
 
     found = workflow_in([request.config.parent / name, request.runs_dir / name])
+    _require_another(found, run_dir, "etl.start_from")
+    return found
+
+
+def _require_another(found: Path, run_dir: Path, where: str) -> None:
     if found.resolve().is_relative_to(run_dir.resolve()):
         cure = "give this run another name; the earlier one stays as it is"
-        raise UserError("a run can't start from itself: its output would replace it", where="etl.start_from", cure=cure)
+        raise UserError("a run can't start from itself: its output would replace it", where=where, cure=cure)
+
+
+def _begun_from(request: Request, spec: RunSpec, run_dir: Path) -> dict[str, Path]:
+    """Where the runs lie whose models the training begins with, by side: looked for as the earlier workflow is."""
+    if request.end == "etl":
+        return {}
+    found = {}
+    for side in ("retriever", "ranker"):
+        settings = getattr(spec.train, side)
+        if settings is None or settings.start_from is None:
+            continue
+        where, name = f"train.{side}.start_from", settings.start_from.run
+        places = [request.config.parent / name, request.runs_dir / name]
+        there = [place for place in places if (place / "train" / side / "model.json").is_file()]
+        if not there:
+            told = f"there is no trained {side} to start from in {' or '.join(str(place) for place in places)}"
+            raise UserError(told, where=where, cure="name the directory of a run whose train stage is done")
+        _require_another(there[0], run_dir, where)
+        found[side] = there[0]
     return found
 
 
