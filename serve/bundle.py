@@ -1,7 +1,8 @@
 """The bundle: one directory with everything that serving needs, and how it is opened.
 
     ranker.onnx (+ .data)  raw columns in, `score` float32 [rows] out
-    retriever.onnx         raw user columns in, `vector` float32 [rows, width] out
+    retriever.onnx         raw user columns in, `vector` float32 [rows, width] out; or, of models that have no vectors,
+                           `scores` float32 [rows, items]
     items.parquet          raw item columns, one row an item, and its vector
     index.faiss            the search over these vectors; ids are rows of items.parquet
     users.parquet          raw user columns, sorted by user id
@@ -10,7 +11,8 @@
     golden.parquet         raw rows with what the trained torch models gave for them
     manifest.json          versions, size and hash of each file, metrics, data and config; written last
 
-A bundle without a retriever has no index; one whose data know no users and items has only a ranker.
+A bundle without a retriever, or with one that scores every item, has no index and no vectors; one whose data know no
+users and items has only a ranker.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import polars as pl
 
 from core.errors import UserError
 from core.files import read_json
-from serve.index import ItemIndex
+from serve.index import BestScores, ItemIndex, Search
 from serve.manifest import CURE, check_sizes, read_manifest, require
 from serve.runtime import Model
 from serve.signature import Signature
@@ -38,6 +40,10 @@ HISTORY_COLUMN = "history"
 """The input, and column of the users, that holds what somebody met: raw ids of items, oldest first."""
 SCORE = "__score__"
 """Column of golden.parquet: float32 score."""
+SCORES = "__scores__"
+"""Column of golden.parquet: float32 scores of all items, null where they would take too much room."""
+OUTPUTS = {"score": SCORE, "vector": VECTOR, "scores": SCORES}
+"""Column of golden.parquet by output of a model."""
 USER_ROW, ITEM_ROW = "user_row", "item_row"
 """Columns of seen.parquet, UInt32, sorted by the first."""
 
@@ -87,7 +93,8 @@ class Bundle:
             raise UserError(f"this is not a bundle's schema ({error!r})", where=str(path / SCHEMA)) from None
         require(path, manifest, [GOLDEN, *[f"{name}.onnx" for name in models]])
         if ITEMS in manifest["files"]:
-            require(path, manifest, [USERS, SEEN, *([INDEX] if RETRIEVER in models else [])])
+            searched = RETRIEVER in models and models[RETRIEVER].output == "vector"
+            require(path, manifest, [USERS, SEEN, *([INDEX] if searched else [])])
         return cls(path, manifest, models, roles)
 
     @property
@@ -123,6 +130,6 @@ class Bundle:
         """Names of the columns of one of the Parquet files."""
         return list(pl.read_parquet_schema(self.path / name))
 
-    def index(self) -> ItemIndex:
-        """Read the search index."""
-        return ItemIndex.read(self.path / INDEX)
+    def search(self) -> Search:
+        """What finds the best items by an answer of the retriever: the index, or the scores themselves."""
+        return ItemIndex.read(self.path / INDEX) if self.signatures[RETRIEVER].output == "vector" else BestScores()

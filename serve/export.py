@@ -22,7 +22,7 @@ from core.schema import Tag
 from etl.dataset.tables import write_table
 from serve import bundle as layout
 from serve.columns import encode_frame
-from serve.golden import vector_column, with_scores, with_vectors
+from serve.golden import vector_column, with_answers, with_scores
 from serve.index import build_index
 from serve.manifest import KIND, MANIFEST, VERSION, describe_files
 from serve.onnx_export import export_model
@@ -33,7 +33,7 @@ from serve.signature import Array, Signature
 from serve.spec import ExportSpec
 from train.batch import Batch
 from train.histories import END, Histories
-from train.models.retrieve.base import Reads
+from train.models.retrieve.base import Reads, Scores
 from train.pairs import entity_batch, read_interactions
 from train.retriever import queries_at
 
@@ -108,8 +108,9 @@ def _write_models(parts: Parts, query: Query | None, out: Path) -> dict[str, Sig
         signatures[layout.RANKER] = export_model(file, parts.fitted, ranker.module, ranker.features, output="score")
     if query:
         file = out / f"{layout.RETRIEVER}.onnx"
+        output = "scores" if query.scores else "vector"
         signatures[layout.RETRIEVER] = export_model(
-            file, parts.fitted, query.module, query.features, output="vector", width=_width(query), further=query
+            file, parts.fitted, query.module, query.features, output=output, width=_width(query), further=query
         )
     return signatures
 
@@ -120,7 +121,7 @@ def _width(query: Query) -> int:
 
 
 def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any] | None:
-    """Items, users and what they have seen; with a retriever also vectors and the index over them."""
+    """Items, users and what they have seen; with a retriever that has vectors also these and the index over them."""
     dataset = parts.dataset
     users = _entities(dataset, "users", "user")
     if parts.retriever and Reads.HISTORY in parts.retriever.reads:
@@ -138,7 +139,7 @@ def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any]
     )
     write_table(seen.collect(), out / layout.SEEN)
     figures = None
-    if parts.retriever:
+    if parts.retriever and not isinstance(parts.retriever.query_module, Scores):
         vectors_ND, queries_BD = _vectors(dataset, parts.retriever, spec.index.queries)
         index, built = build_index(vectors_ND, queries_BD, spec.index)
         index.write(out / layout.INDEX)
@@ -189,7 +190,7 @@ def _write_golden(
     if parts.ranker:
         golden = with_scores(golden, raw, parts.fitted, parts.ranker.module, parts.ranker.features)
     if query:
-        golden = with_vectors(golden, raw, parts.fitted, query)
+        golden = with_answers(golden, raw, parts.fitted, query)
     write_table(golden, out / layout.GOLDEN)
     return golden
 

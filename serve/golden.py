@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from serve.bundle import SCORE, VECTOR
+from serve.bundle import SCORE, SCORES, VECTOR
 from serve.signature import Array
 from train.batch import Batch, Features
 from train.read import jagged
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ROWS = 8192
 """Rows that one forward pass takes: bounds the memory."""
+ROOM = 1 << 22
+"""Numbers that the scores of all items may take: 16 MiB."""
 
 
 class FrameTransform(Protocol):
@@ -66,19 +68,22 @@ def with_scores(
     return golden.with_columns(pl.Series(SCORE, scores, dtype=pl.Float32))
 
 
-def with_vectors(golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, query: Query) -> pl.DataFrame:
-    """Add the query vectors for the raw rows."""
+def with_answers(golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, query: Query) -> pl.DataFrame:
+    """Add the query vectors for the raw rows; or the scores of all items, for as many rows as there is room for."""
     own = transform.transform(raw.lazy(), columns=query.own).collect()
     outputs = pl.DataFrame([*own.get_columns(), *query.columns(raw)])
-    # A query that reads nothing has no column that tells how many rows there are.
-    vectors = run_module(query.module, outputs, query.features)
-    return golden.with_columns(vector_column(vectors))
+    if not query.scores:
+        # A query that reads nothing has no column that tells how many rows there are.
+        return golden.with_columns(vector_column(run_module(query.module, outputs, query.features)))
+    rows = max(1, ROOM // max(1, query.items))
+    scores_NI = run_module(query.module, outputs.head(rows), query.features)
+    return golden.with_columns(vector_column(scores_NI, SCORES).extend_constant(None, len(golden) - len(scores_NI)))
 
 
-def vector_column(vectors_ND: Array) -> pl.Series:
+def vector_column(vectors_ND: Array, name: str = VECTOR) -> pl.Series:
     """Vectors as one column of fixed-length arrays."""
     vectors_ND = np.ascontiguousarray(vectors_ND, dtype=np.float32)
-    return pl.Series(VECTOR, vectors_ND, dtype=pl.Array(pl.Float32, vectors_ND.shape[1]))
+    return pl.Series(name, vectors_ND, dtype=pl.Array(pl.Float32, vectors_ND.shape[1]))
 
 
 def _transformed(raw: pl.DataFrame, transform: FrameTransform, features: Features) -> pl.DataFrame:

@@ -90,6 +90,34 @@ class OnnxGraph:
             self._known[key] = value
         return self._known[key]
 
+    def external(self, name: str, shape: Sequence[int], dtype: str, *, offset: int, length: int) -> Value:
+        """Add a constant whose bytes lie in the file `name` beside the model."""
+        value = Value(f"{self._prefix}constant_{len(self._constants)}", dtype)
+        tensor = TensorProto(name=value.name, data_type=_element(dtype), dims=shape, data_location=TensorProto.EXTERNAL)
+        for key, told in (("location", name), ("offset", offset), ("length", length)):
+            tensor.external_data.add(key=key, value=str(told))
+        self._constants.append(tensor)
+        return value
+
+    def loop_body(self, inputs: Sequence[Value], going: Value, out: Value, rank: int) -> onnx.GraphProto:
+        """Make the body of a node Loop; it may also use values of the graph that the node lies in.
+
+        Args:
+            inputs: The number of the step and whether it goes on, both scalars, and what is carried, if it is.
+            going: Whether it goes on.
+            out: What is carried to the next step, or one row of what the loop gives.
+            rank: Number of dimensions of `out`, and of what is carried.
+        """
+        ends = {f"{self._prefix}goes_on": going, f"{self._prefix}gives": out}
+        shapes: tuple[list[str | None], ...] = ([], [], [None] * rank)
+        return helper.make_graph(
+            [*self._nodes, *(self._named(name, value) for name, value in ends.items())],
+            f"{self._prefix}graph",
+            [_info(value.name, value.dtype, shape) for value, shape in zip(inputs, shapes, strict=False)],
+            [_info(name, value.dtype, shape) for (name, value), shape in zip(ends.items(), shapes[1:], strict=True)],
+            self._constants,
+        )
+
     def to_model(
         self, inputs: Sequence[Value], outputs: Mapping[str, Value], ranks: Mapping[str, int] | None = None
     ) -> onnx.ModelProto:

@@ -1,10 +1,10 @@
-"""The search for items whose vectors have the greatest inner product with a query: faiss, exact or measured."""
+"""The search for items: by inner products of vectors with faiss, exact or measured, or by scores of all items."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -40,6 +40,38 @@ class IndexFigures:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
+
+
+class Search(Protocol):
+    """Finds the best items by answers of a retriever."""
+
+    def search(self, query_BD: Array, count: int) -> tuple[Array, Array]:
+        """The best items of each row of answers; see `ItemIndex.search`."""
+        ...
+
+
+class BestScores:
+    """The search in the scores of all items themselves: exact, equal scores by row, as the evaluation ranks.
+
+    Example:
+        >>> scores, rows = BestScores().search(np.array([[0.5, 2.0, 0.0, 2.0]], np.float32), 3)
+        >>> scores.tolist(), rows.tolist()
+        ([[2.0, 2.0, 0.5]], [[1, 3, 0]])
+    """
+
+    def search(self, score_BI: Array, count: int) -> tuple[Array, Array]:
+        """The items with the greatest scores.
+
+        Args:
+            score_BI: float32, a column an item.
+            count: How many items a row.
+
+        Returns:
+            Scores and rows (int64), best first, [B, min(count, items)].
+        """
+        count = min(count, score_BI.shape[1])
+        rows_BK = np.stack([_best(score_I, count) for score_I in score_BI])
+        return np.take_along_axis(score_BI, rows_BK, axis=1), rows_BK
 
 
 class ItemIndex:
@@ -89,6 +121,17 @@ class ItemIndex:
         except RuntimeError as error:
             first = str(error).splitlines()[0]
             raise UserError(f"this is not an index ({first})", where=str(file), cure="export again") from None
+
+
+def _best(score_I: Array, count: int) -> Array:
+    """Rows of the greatest scores, of equal ones the smaller rows, in that order."""
+    if 0 < count < len(score_I):
+        least = np.partition(score_I, len(score_I) - count)[len(score_I) - count]
+        above = np.flatnonzero(score_I > least)
+        rows = np.concatenate([above, np.flatnonzero(score_I == least)[: count - len(above)]])
+    else:
+        rows = np.arange(len(score_I))[:count]
+    return rows[np.lexsort((rows, -score_I[rows]))]
 
 
 def build_index(vectors_ND: Array, queries_BD: Array, spec: IndexSpec) -> tuple[ItemIndex, IndexFigures]:

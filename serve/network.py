@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from etl.onnx import offsets_name, values_name
-from serve.graph import IR_VERSION, OPSET
+from etl.onnx import Value, offsets_name, values_name
+from serve.graph import IR_VERSION, OPSET, OnnxGraph
 from train.batch import Batch, Features
 from train.jagged import Jagged
 
@@ -48,6 +48,15 @@ class DataFile:
         self.file.write(b"\0" * (start - self.file.tell()))
         self.file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return start, int(array.nbytes)
+
+
+def stored(graph: OnnxGraph, tensor: Tensor, data: DataFile) -> Value:
+    """A constant of a graph that is written by hand; a large one lies in the data file."""
+    array = tensor.detach().cpu().numpy()
+    if array.nbytes < LARGE:
+        return graph.constant(array, str(array.dtype))
+    offset, length = data.append(array)
+    return graph.external(data.name, array.shape, str(array.dtype), offset=offset, length=length)
 
 
 class _Flat(nn.Module):

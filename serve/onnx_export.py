@@ -22,6 +22,7 @@ from serve.graph import PREFIX as ETL_PREFIX
 from serve.graph import OnnxGraph
 from serve.network import DENSE, IDS, LIST, PREFIX, DataFile, input_names, network_model
 from serve.signature import Input, Signature
+from serve.written import written_model
 from train.batch import Features
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def export_model(
     Args:
         file: Where the model goes.
         transform: The fitted workflow.
-        module: Batch -> logit_B (width 0; the model gives probabilities), or Batch -> vector_BD.
+        module: Batch -> logit_B (width 0; the model gives probabilities), Batch -> vector_BD or Batch -> score_BI.
         features: What the module reads of the workflow's outputs.
         output: Name of the output.
         width: Length of an output vector, 0 for one number a row.
@@ -92,7 +93,8 @@ def export_model(
     data_file = file.with_name(f"{file.name}.data")
     with data_file.open("wb") as handle:
         data = DataFile(handle, data_file.name)
-        network = network_model(module, features, data, output=output, sigmoid=width == 0)
+        network = written_model(module, data, output=output)
+        network = network or network_model(module, features, data, output=output, sigmoid=width == 0)
     if data_file.stat().st_size == 0:
         data_file.unlink()
     front = _front(transform, inputs, features, further)

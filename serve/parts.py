@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from train.models.retrieve.base import Reads, RetrieverModel
 
 
+LARGEST = 2 * 2**30
+"""Bytes of a whole matrix of items by items: 23,000 items."""
+
+
 class TrainedRanker(Protocol):
     """What the export needs of `train.ranker.Ranker`."""
 
@@ -43,7 +47,7 @@ class TrainedRetriever(Protocol):
 
     @property
     def query_module(self) -> nn.Module:
-        """Batch of users -> vector_BD, in evaluation mode."""
+        """Batch of users -> vector_BD, or `Scores`: score_BI of every item; in evaluation mode."""
         ...
 
     @property
@@ -98,16 +102,18 @@ def require_served(model: RetrieverModel, module: nn.Module) -> None:
     """Check that a bundle can hold a candidate generator.
 
     Raises:
-        UserError: It has no vectors, or its queries can't be written as an ONNX graph.
+        UserError: It has a matrix of items by items that is too large to be served.
     """
-    from train.models.retrieve.base import Scores
+    from train.models.retrieve.item_item import DenseItems
 
-    why = "scores every item and has no vectors" if isinstance(module, Scores) else model.unserved
-    if why:
+    if isinstance(module, DenseItems) and module.weight_II.nbytes > LARGEST:
+        size = module.weight_II.nbytes / 2**30
         raise UserError(
-            f"{model.kind} {why}, which bundles of this version don't hold",
+            f"the matrix of {model.kind} has {module.items} times {module.items} numbers, {size:.1f} GiB; "
+            f"a bundle holds up to {LARGEST / 2**30:.0f} GiB of it",
             where="train.retriever.model",
-            cure="leave out the export (`--until evaluate`), or choose another model, such as two_tower",
+            cure="set `neighbours: 1000` for a model that keeps the largest of each column, or leave out the export "
+            "(`--until evaluate`)",
         )
 
 

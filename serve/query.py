@@ -21,7 +21,7 @@ from serve.bundle import HISTORY_COLUMN as COLUMN
 from serve.signature import Input
 from train.batch import Batch, Features, ListFeature
 from train.histories import HISTORY
-from train.models.retrieve.base import Reads
+from train.models.retrieve.base import Reads, Scores
 from train.pairs import ENTITY
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Query:
     """The query side of a candidate generator, as it is served.
 
     Attributes:
-        module: Batch of `features` -> vector_BV.
+        module: Batch of `features` -> vector_BV, or score_BI.
         features: What it reads: of the workflow, and more.
         more: Feature that no workflow makes -> its raw input.
         ids: The same -> raw ids in the order of rows; any other id is unknown.
@@ -43,6 +43,16 @@ class Query:
     features: Features
     more: Mapping[str, Input]
     ids: Mapping[str, pl.Series]
+
+    @property
+    def scores(self) -> bool:
+        """Whether it scores every item, and has no vector."""
+        return isinstance(self.module, Scores)
+
+    @property
+    def items(self) -> int:
+        """Size of the catalogue, for a query that reads what was met."""
+        return len(self.ids[HISTORY])
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -86,8 +96,9 @@ def query_of(retriever: TrainedRetriever, dataset: Dataset) -> Query:
     Raises:
         UserError: A raw column has the name of the history.
     """
-    features, more, ids = retriever.user_features, {}, {}
+    more, ids = {}, {}
     reads, raw = retriever.reads, dataset.raw_schema()
+    features = retriever.user_features if Reads.FEATURES in reads else Features((), (), ())
     if Reads.USER in reads:
         ids[ENTITY] = _ids(dataset, "users", raw.first(Tag.USER_ID))
         more[ENTITY] = Input.of(_required(raw.first(Tag.USER_ID)))

@@ -1,4 +1,4 @@
-"""Recommendations in three stages: candidates from the index, what the user already has taken out, ranking.
+"""Recommendations in three stages: the retriever's candidates, what the user already has taken out, ranking.
 
 Legend of shapes: N candidates, D width of a vector.
 """
@@ -54,7 +54,7 @@ class Recommender:
         held = bundle.signatures
         self._ranker = bundle.model(RANKER, threads) if RANKER in held else None
         self._retriever = bundle.model(RETRIEVER, threads) if RETRIEVER in held else None
-        self._index = bundle.index() if self._retriever else None
+        self._index = bundle.search() if self._retriever else None
         self._catalogue = Catalogue.read(bundle)
         self._people = people or People.read(bundle)
         inputs = features_of(tuple(held.values()), "user", "context")
@@ -99,10 +99,10 @@ class Recommender:
         if self._retriever is None or self._index is None:
             rows, scores = np.arange(total), np.zeros(total, np.float32)
             return rows, scores, Stage("candidates", total, total, {}, perf_counter() - start)
-        query_1D = self._retriever.run(person.columns_for(self._retriever.signature))
-        if np.isnan(query_1D).any():
+        answer = self._retriever.run(person.columns_for(self._retriever.signature))
+        if np.isnan(answer).any():
             raise _missing(_nulls(person, self._retriever.signature) or ["this user"])
-        found_scores, found_rows = self._index.search(query_1D, count + len(person.seen))
+        found_scores, found_rows = self._index.search(answer, count + len(person.seen))
         there = found_rows[0] >= 0
         rows, scores = found_rows[0][there], found_scores[0][there]
         dropped = {"farther from the user": total - len(rows)}

@@ -9,14 +9,12 @@ import numpy as np
 import polars as pl
 
 from core.errors import UserError
-from serve.bundle import GOLDEN, RANKER, RETRIEVER, SCORE, VECTOR, Bundle
+from serve.bundle import GOLDEN, OUTPUTS, SCORES, Bundle
 from serve.columns import encode_frame
 from serve.manifest import CURE, check_hashes, check_sizes, read_manifest
 from serve.signature import Array
 
 TOLERANCE = 1e-5
-COLUMNS = {RANKER: SCORE, RETRIEVER: VECTOR}
-"""Column of golden.parquet that holds what each model must give."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,16 @@ def verify(path: Path) -> Verification:
 
 
 def _difference(bundle: Bundle, name: str, golden: pl.DataFrame) -> float:
-    if COLUMNS[name] not in golden.columns:
-        raise UserError(f"there is no column {COLUMNS[name]}", where=str(bundle.path / GOLDEN), cure=CURE)
     model = bundle.model(name)
+    column = OUTPUTS[model.signature.output]
+    if column not in golden.columns:
+        raise UserError(f"there is no column {column}", where=str(bundle.path / GOLDEN), cure=CURE)
+    if column == SCORES:
+        golden = golden.drop_nulls(column)
+        if golden.is_empty():
+            raise UserError("no golden row has scores", where=str(bundle.path / GOLDEN), cure=CURE)
     found = model.run(encode_frame(golden, model.signature.inputs))
-    wanted = golden[COLUMNS[name]].to_numpy()
+    wanted = golden[column].to_numpy()
     if len(found) == 1:  # a model without inputs, as the query side of popularity, answers for all rows at once
         found = np.broadcast_to(found, wanted.shape[:1] + found.shape[1:])
     if found.shape != wanted.shape:

@@ -19,9 +19,10 @@ from serve.recommend import Recommender
 from serve.verify import verify
 from tests.serve import planted
 from tests.serve.test_lists import TAGS, items, users, write_data
-from tests.serve.test_models_export import NOT_SERVED, fresh
+from tests.serve.test_models_export import fresh
 from train.batch import Features
 from train.models import RANKERS, RETRIEVERS
+from train.models.behaviour import BEHAVIOUR
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def ranker_of(data: tuple[Dataset, Fitted], kind: str, path: Path) -> Bundle:
     return Bundle.open(planted.bundle(path, Parts(dataset, fitted, planted.Ranker(module, features), None)))
 
 
-@pytest.mark.parametrize("kind", RANKERS)
+@pytest.mark.parametrize("kind", sorted(RANKERS.keys() - BEHAVIOUR.keys()))
 def test_every_ranker(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -> None:
     bundle = ranker_of(data, kind, tmp_path)
     found = verify(bundle.path)
@@ -53,7 +54,7 @@ def test_every_ranker(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -
     assert found.largest_difference < 2e-6
 
 
-@pytest.mark.parametrize("kind", sorted(RETRIEVERS.keys() - NOT_SERVED))
+@pytest.mark.parametrize("kind", sorted(RETRIEVERS))
 def test_every_retriever(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -> None:
     dataset, fitted = data
     path = planted.bundle(tmp_path, Parts(dataset, fitted, None, fresh(kind, fitted)))

@@ -19,13 +19,13 @@ from tests.serve import planted
 from train.batch import Features
 from train.histories import END, Histories
 from train.models import RANKERS, RETRIEVERS
+from train.models.behaviour import BEHAVIOUR
 from train.models.retrieve.base import Sizes
+from train.models.retrieve.ease import EaseSpec
+from train.models.retrieve.item_item import DenseItems, SparseItems
 from train.pairs import read_interactions, read_tables, take
 from train.retriever import Retriever, queries_at
 from train.spec import RetrieverSpec
-
-NOT_SERVED: frozenset[str] = frozenset({"ease", "ials", "item_knn"})
-"""Kinds of candidate generators that `serve.parts.require_served` refuses."""
 
 
 def fresh(kind: str, fitted: Fitted) -> Retriever:
@@ -39,6 +39,9 @@ def fresh(kind: str, fitted: Fitted) -> Retriever:
         for tensor in module.state_dict().values():
             if tensor.is_floating_point():
                 tensor.add_(0.1 * torch.randn_like(tensor))
+    if isinstance(module, SparseItems):  # whole numbers: many items have the same score
+        near_IN = torch.stack([torch.randperm(sizes.items)[: module.neighbours] for _ in range(sizes.items)])
+        module.hold(near_IN, torch.randint(-2, 3, near_IN.shape).float())
     return Retriever(module, sizes, spec)
 
 
@@ -47,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Fitted]:
     return planted.dataset(tmp_path_factory.mktemp("data"))
 
 
-@pytest.mark.parametrize("kind", RANKERS)
+@pytest.mark.parametrize("kind", sorted(RANKERS.keys() - BEHAVIOUR.keys()))
 def test_every_ranker(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -> None:
     dataset, fitted = data
     features = Features.of(fitted.schema)
@@ -62,7 +65,7 @@ def test_every_ranker(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -
     assert found.largest_difference < 2e-6
 
 
-@pytest.mark.parametrize("kind", sorted(RETRIEVERS.keys() - NOT_SERVED))
+@pytest.mark.parametrize("kind", sorted(RETRIEVERS))
 def test_every_retriever(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path) -> None:
     dataset, fitted = data
     retriever = fresh(kind, fitted)
@@ -86,11 +89,24 @@ def test_every_retriever(data: tuple[Dataset, Fitted], kind: str, tmp_path: Path
     assert len(recommender.recommend(None, k=5).items) == 5
 
 
-@pytest.mark.parametrize("kind", sorted(NOT_SERVED))
-def test_what_is_not_served_is_refused_by_name(data: tuple[Dataset, Fitted], kind: str) -> None:
-    retriever = fresh(kind, data[1])
-    with pytest.raises(UserError, match=f"{kind} (scores every item|solves equations).*--until evaluate"):
-        require_served(retriever.spec.model, retriever.module)
+def test_a_matrix_that_is_too_large_is_refused_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.parts.LARGEST", 4 * 39 * 40)
+    require_served(EaseSpec(), SparseItems(40, 30))
+    require_served(EaseSpec(), DenseItems(39))
+    with pytest.raises(UserError, match="ease has 40 times 40 numbers.*neighbours: 1000"):
+        require_served(EaseSpec(), DenseItems(40))
+
+
+def test_scores_of_all_items_take_bounded_room(
+    data: tuple[Dataset, Fitted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.golden.ROOM", 7 * planted.ITEMS)
+    dataset, fitted = data
+    path = planted.bundle(tmp_path, Parts(dataset, fitted, None, fresh("ease", fitted)))
+    golden = Bundle.open(path).table("golden.parquet")
+    assert (len(golden), golden["__scores__"].null_count()) == (50, 43)
+    assert not (path / "index.faiss").exists()
+    assert verify(path).largest_difference == 0.0
 
 
 def test_a_history_that_is_given_replaces_the_known_one(data: tuple[Dataset, Fitted], tmp_path: Path) -> None:

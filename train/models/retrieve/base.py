@@ -117,8 +117,6 @@ class RetrieverModel(Spec):
     kind: str
     """Its name in YAML and in `train.models.RETRIEVERS`."""
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.FEATURES})
-    unserved: ClassVar[str] = ""
-    """Why a bundle can't hold its queries, if it can't."""
     entity_rows: ClassVar[Mapping[str, tuple[Block, ...]]] = {}
     """The weights that have a row a user or an item: their numbers differ in each data set, so that a warm start must
     move such rows."""

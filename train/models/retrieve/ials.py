@@ -42,7 +42,6 @@ class IalsSpec(CountedModel):
 
     kind: Literal["ials"] = "ials"
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.HISTORY})
-    unserved: ClassVar[str] = "solves equations for each query"
     embedding_dim: Width = 64
     sweeps: Annotated[int, Field(gt=0)] = 16
     unobserved: Annotated[float, Field(gt=0.0)] = 0.1
@@ -81,11 +80,11 @@ class IalsTowers(Towers):
         penalty: Of the loss.
     """
 
-    query: _FoldIn
+    query: FoldIn
     item: _ItemVectors
 
     def __init__(self, vector_IV: Tensor, penalty: Penalty) -> None:
-        super().__init__(_FoldIn(vector_IV, penalty), _ItemVectors(vector_IV))
+        super().__init__(FoldIn(vector_IV, penalty), _ItemVectors(vector_IV))
         self.register_load_state_dict_post_hook(_share)  # type: ignore[no-untyped-call]
 
     def hold(self, vector_IV: Tensor) -> None:
@@ -97,7 +96,7 @@ def _share(towers: IalsTowers, _: object) -> None:
     towers.hold(towers.item.vector_IV)
 
 
-class _FoldIn(nn.Module):
+class FoldIn(nn.Module):
     """History -> the vector that the loss wants with the items as they are; nothing met: zero."""
 
     vector_IV: Tensor
@@ -106,6 +105,11 @@ class _FoldIn(nn.Module):
         super().__init__()
         self.register_buffer("vector_IV", vector_IV, persistent=False)  # the item side stores it
         self.penalty = penalty
+
+    @property
+    def items(self) -> int:
+        """Size of the catalogue."""
+        return len(self.vector_IV)
 
     def forward(self, query: Batch) -> Tensor:
         """Batch with `lists[HISTORY]` -> vector_BV."""

@@ -28,6 +28,11 @@ class DenseItems(Scores):
         super().__init__()
         self.register_buffer("weight_II", torch.zeros(items, items))
 
+    @property
+    def items(self) -> int:
+        """Size of the catalogue."""
+        return len(self.weight_II)
+
     def forward(self, query: Batch) -> Tensor:
         """Batch with `lists[HISTORY]` -> score_BI."""
         lists, first_J = once(query.lists[HISTORY], len(self.weight_II))
