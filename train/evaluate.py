@@ -78,7 +78,7 @@ def evaluate(
     for side in found:
         judge = functools.partial(_of_seed, dataset, side=side, spec=spec, device=device, splits=splits)
         result[side] |= figures_by_seed(held["ranker" if side == "catalogue" else side], judge)
-    result["judged"] = {**identity(dataset), "protocol": _protocols(spec, found)}
+    result["judged"] = {**identity(dataset), "protocol": {side: _protocol(side, spec, held) for side in found}}
     if users_file is not None:
         frame = frame_of({key: sample for one in found.values() for key, sample in one.samples.items()})
         frame.write_parquet(users_file, compression="zstd")
@@ -116,10 +116,13 @@ def _merged(found: Mapping[str, Found]) -> dict[str, Any]:
     }
 
 
-def _protocols(spec: EvaluateSpec, found: Mapping[str, Found]) -> dict[str, Any]:
+def _protocol(side: str, spec: EvaluateSpec, held: Mapping[str, Path]) -> dict[str, Any]:
     """The settings that decide what a figure means; k does not, since each figure tells its own."""
-    known = {"ranker": {"rows": "each by itself"}, "retriever": settled(spec), "catalogue": settled(spec)}
-    return {side: known[side] for side in found}
+    if side != "ranker":
+        return settled(spec)
+    negatives = load_ranker(held["ranker"]).spec.negatives
+    drawn = {} if negatives is None else {"negatives": negatives.model_dump(mode="json")}
+    return {"rows": "each by itself", **drawn}
 
 
 def _without_nan(value: Any) -> Any:

@@ -153,6 +153,12 @@ def test_other_data_splits_and_protocols_are_refused(copies: tuple[Path, Path]) 
     config.write_text(config.read_text().replace("k: [2, 8]", "k: [2, 8], mask_seen: false"))
     again(fast)
     refused(in_process("compare", slow, fast), "other protocols", "mask_seen: False against True")
+    protocol = "k: [2, 8], protocol: {kind: sampled, negatives: 9}"
+    config.write_text(config.read_text().replace("k: [2, 8], mask_seen: false", protocol))
+    again(fast)
+    refused(
+        in_process("compare", slow, fast), "other protocols", "one among 9 sampled, uniform, seed 0 against all items"
+    )
 
 
 def test_other_features_and_lengths_may_stand_in_one_table(copies: tuple[Path, Path]) -> None:
@@ -188,6 +194,17 @@ def test_damaged_users_are_refused(copies: tuple[Path, Path]) -> None:
     slow, fast = copies
     (fast / "metrics_users.parquet").write_bytes((fast / "metrics_users.parquet").read_bytes()[:-100])
     refused(in_process("compare", slow, fast), "metrics_users.parquet", "damaged", f"gyrfalcon evaluate {fast}")
+
+
+def test_a_ranker_ranks_the_catalogue_by_sampled_figures(runs: tuple[Path, Path]) -> None:
+    """Asked of a run as it lies; figures of a sampled protocol say so in each name."""
+    words = ("--set", "evaluate.protocol={kind: sampled, negatives: 9}", "--set", "evaluate.ranker_catalogue=true")
+    outcome = in_process("evaluate", runs[0], "--split", "valid", "--device", "cpu", *words)
+    assert outcome.code == 0, outcome.err
+    assert "ranker over the catalogue on valid" in outcome.out
+    assert "Sampled hit rate@8" in outcome.out
+    assert "Recall@8" not in outcome.out
+    assert "ranker logistic over the catalogue" in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -151,7 +152,7 @@ def asked_of(retriever: Retriever, tables: Tables, histories: Histories) -> Aske
     return scorer
 
 
-def settled(spec: EvaluateSpec) -> dict[str, object]:
+def settled(spec: EvaluateSpec) -> dict[str, Any]:
     """The settings that decide what a figure of a ranked list means; k does not, since each figure tells its own."""
     protocol = spec.protocol
     ranked = "all items"

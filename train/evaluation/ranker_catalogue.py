@@ -1,12 +1,14 @@
 """A ranker that ranks the whole catalogue for every user: what is known of a user beside what is known of an item.
 
+What the user met is known as it was when the split begins.
+
 Shapes: Q queries, I items, N pairs of a query and an item, F categorical features, C cases, M items of a case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import torch
@@ -19,6 +21,7 @@ from train.evaluation.catalogue import Catalogue
 from train.evaluation.found import Found
 from train.evaluation.ranking import best, block_size
 from train.evaluation.scorer import Scorer
+from train.histories import Histories
 from train.item_sets import ItemSets
 from train.pairs import entity_batch
 from train.ranker import Ranker
@@ -41,22 +44,33 @@ def evaluate_ranker_catalogue(catalogue: Catalogue, ranker: Ranker) -> Found:
         for side in SIDES
     )
     join, module = Join.of(ranker.features, places), ranker.module.to(device)
+    columns = _history_columns(ranker.features, places, item)
 
-    def asked(_: str, user_Q: Tensor) -> Scorer:
-        return RankerScorer(module, user.pick(user_Q), item, join)
+    def asked(split: str, user_Q: Tensor) -> Scorer:
+        users = user.pick(user_Q)
+        if ranker.spec.history is not None:
+            known = Histories.of(catalogue.interactions, positives_only=ranker.spec.history.positives_only)
+            met = known.at(split, longest=ranker.spec.history.longest).pick(user_Q)
+            lists = {name: met.replaced(column_I.index_select(0, met.values_J)) for name, column_I in columns.items()}
+            users = replace(users, lists={**users.lists, **lists})
+        return RankerScorer(module, users, item, join)
 
     kind = ranker.spec.model.kind
     return catalogue.judge("catalogue", kind, asked, who=f"ranker {kind} over the catalogue")
 
 
 def feature_places(dataset: Dataset, features: Features) -> list[str]:
-    """Whether each feature is one of the `user` or of the `item`, in the order of `features.names`.
+    """Whether each feature is one of the `user` or of the `item`, or `history`, in the order of `features.names`.
 
     Raises:
         UserError: Some are neither; names them.
     """
     known = {side: set(pl.scan_parquet(dataset.features_file(side)).collect_schema()) for side in SIDES}
     found = [next((side for side in SIDES if name in known[side]), "") for name in features.names]
+    met = {one.name: one.of for one in features.history}
+    found = [
+        "history" if met.get(name) in known["item"] else side for name, side in zip(features.names, found, strict=True)
+    ]
     lost = [name for name, side in zip(features.names, found, strict=True) if not side]
     if lost:
         raise UserError(
@@ -79,6 +93,13 @@ def _part(features: Features, chosen: Sequence[bool]) -> Features:
         tuple(name for name in features.continuous if name in keep),
         tuple(one for one in features.lists if one.name in keep),
     )
+
+
+def _history_columns(features: Features, places: Sequence[str], item: Batch) -> dict[str, Tensor]:
+    """For each list of what the user met, the id that each item has there."""
+    place = dict(zip(features.names, places, strict=True))
+    own = [name for name in features.categorical if place[name] == "item"]
+    return {one.name: item.ids_BF[:, own.index(one.of)] for one in features.history if one.of is not None}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.dataset import FOLD_IN, SPLIT, USER_INDEX, Dataset
 from core.errors import UserError
-from train.batch import Batch
+from train.batch import Batch, Features, ListFeature
 from train.evaluate import evaluate
+from train.evaluation.catalogue import Catalogue
+from train.evaluation.ranker_catalogue import evaluate_ranker_catalogue
 from train.evaluation.spec import EvaluateSpec
 from train.histories import Histories
 from train.pairs import read_interactions
 from train.predict import predict
-from train.ranker import load_ranker, train_ranker
+from train.ranker import Ranker, load_ranker, train_ranker
 from train.retriever import train_retriever
 from train.spec import RankerSpec, RetrieverSpec
 
@@ -197,3 +200,31 @@ def test_what_is_folded_in_is_known_and_never_learned_from(clubs: Dataset, tmp_p
         known = {who: histories.at(split).pick(torch.tensor([who])).values_J.tolist() for who in away.tolist()}
         assert all(what in known[who] for who, what in zip(user.tolist(), item.tolist(), strict=True))
         assert log.before(split).contain(user, item.unsqueeze(1)).all()
+
+
+def test_a_history_is_that_of_the_split(clubs: Dataset) -> None:
+    """A ranker that counts how often the item itself was met ranks by what `Histories.at` knows."""
+    item = ListFeature("history.item_id", 43, of="item_id")
+    features = replace(Features.of(clubs.schema()), lists=(item,))
+    spec = RankerSpec.model_validate({"model": {"kind": "logistic"}, "history": {"longest": 3}})
+    seen: dict[str, dict[int, list[int]]] = {}
+
+    class Looks(torch.nn.Module):
+        def forward(self, batch: Batch) -> torch.Tensor:
+            lists = batch.lists["history.item_id"]
+            user_B, offset = batch.ids_BF[:, 0].tolist(), lists.offsets_B1.tolist()
+            for at, user in enumerate(user_B):
+                seen.setdefault(split, {})[user] = lists.values_J[offset[at] : offset[at + 1]].tolist()
+            return batch.ids_BF[:, -1].float()
+
+    for split in ("valid", "test"):
+        catalogue = Catalogue.of(clubs, EvaluateSpec(k=(2,), baselines=()), CPU, [split])
+        evaluate_ranker_catalogue(catalogue, Ranker(Looks().eval(), features, spec))
+        known = catalogue.histories.at(split, longest=3)
+        ids = pl.read_parquet(clubs.features_file("item"))["item_id"].to_list()
+        users = pl.read_parquet(clubs.features_file("user"))["user_id"].to_list()
+        for row, user in enumerate(users):
+            if user != 2:  # newcomers share an id
+                met = known.pick(torch.tensor([row])).values_J.tolist()
+                assert seen[split][user] == [ids[one] for one in met]
+                assert len(met) == 3
