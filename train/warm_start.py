@@ -164,9 +164,11 @@ def _memory(memory: Mapping[str, Tensor], maps: Mapping[str, Tensor]) -> dict[st
     """The optimizer's memory, whose rows lie as those of the weights; fresh rows remember nothing."""
     found = {}
     for key, value in memory.items():
-        source_R = maps.get(key.rpartition(":")[0]) if value.dim() else None
-        rows = len(value) if source_R is None else len(source_R)
-        found[key] = taken(value, value.new_zeros(rows, *value.shape[1:]), source_R) if value.dim() else value
+        source_R = maps.get(key.rpartition(":")[0])
+        if source_R is None or value.dim() == 0:
+            found[key] = value
+        else:
+            found[key] = taken(value, value.new_zeros(len(source_R), *value.shape[1:]), source_R)
     return found
 
 
