@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -12,19 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from core.dataset import Dataset
-from train.batch import Batch, Features
+from core.errors import UserError
+from train.batch import Batch, Features, Target
 from train.checkpoint import load_tensors, remove_checkpoint
 from train.determinism import seeded
 from train.fast_forward import Forward, fast_forward
 from train.history_batches import with_lists
 from train.labels import require_positives, require_two_classes
-from train.metrics.classification import auc, logloss
+from train.losses.targets import TargetsLoss
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.rank.logistic import LogisticSpec
 from train.predict import predict
 from train.ranker_batches import RankerRows
 from train.seeds import train_each
 from train.spec import OptimizerSpec, RankerSpec
+from train.targets import chosen, figures_of, weights_of
 from train.trainer import Plan, Task, fit
 from train.warm_start import NOTHING, Begun, Earlier, begin, require_same_features, require_same_model
 
@@ -37,8 +40,8 @@ class Ranker:
     """A trained ranker.
 
     Attributes:
-        module: Batch -> logit_B, in eval mode on the CPU.
-        features: The columns that it reads.
+        module: Batch -> logit_B, or logit_BT of several targets, in eval mode on the CPU.
+        features: The columns that it reads, and its targets.
         spec: How it was trained.
     """
 
@@ -57,12 +60,12 @@ def train_ranker(
     start_from: Path | None = None,
     baseline: bool = True,
 ) -> dict[str, Any]:
-    """Train a ranker, and logistic regression on the same features, but for histories, as its baseline.
+    """Train a ranker, and logistic regression on the same features, but for histories, as the baseline of each target.
 
-    Writes `model.safetensors`, `model.json` and `history.json` into `out`, the baseline's into `out/baseline`, those of
-    each of `spec.seeds` into `out/seed-N`; with seeds `out` holds the files of the best one. What a killed run has
-    left in `out` is taken up; the result is the same as if it had not been killed, to the bit on the
-    CPU.
+    Writes `model.safetensors`, `model.json` and `history.json` into `out`, those of baselines into `out/baseline` (see
+    `baselines_of`), those of each of `spec.seeds` into `out/seed-N`; with seeds `out` holds the files of the best one.
+    What a killed run has left in `out` is taken up; the result is the same as if it had not been killed, to the bit on
+    the CPU.
 
     Args:
         dataset: The data set; trained on `train`, the best epoch chosen on `valid`.
@@ -75,16 +78,16 @@ def train_ranker(
         baseline: Whether to train the baseline too.
 
     Returns:
-        Figures for the manifest: rows a second, epochs, parameters; those of the baseline under `baseline`.
+        Figures for the manifest: rows a second, epochs, parameters; those of the baselines under `baseline` and so on.
 
     Raises:
         UserError: The data cannot be learned from (a column, a split or a class is missing), the loss is no longer
             a number, the disk is full, or the earlier run's model does not fit.
     """
-    plain = Features.of(dataset.schema())
+    plain = chosen(Features.of(dataset.schema()), spec.model, spec.target)
+    weights_of(plain, spec.model, spec.weights)
+    rows = _require_labels(dataset, plain, spec)
     features = plain if spec.history is None else with_lists(dataset, plain, spec.history)
-    labelled = require_two_classes if spec.negatives is None else require_positives
-    rows, _ = (labelled(dataset.files(split), split) for split in ("train", "valid"))
     single = spec.model_copy(update={"seeds": ()})
     start = Earlier.of(spec.start_from, "ranker", start_from)
 
@@ -94,9 +97,46 @@ def train_ranker(
     figures = train_each(spec.seeds, one, out, seed=seed, larger_is_better=spec.monitor == "auc")
     if not baseline:
         return figures
-    old, simple = start and replace(start, below="baseline", optimizer=False), baseline_spec(spec, rows)
-    found = _train(dataset, plain, simple, out / "baseline", seed=seed, device=device, start=old)
-    return {**figures, "baseline": found}
+    simple, names = baseline_spec(spec, rows), baselines_of(features)
+    for stale in set(out.glob("baseline-*")) - {out / name for name in names.values()}:
+        shutil.rmtree(stale)
+    for target, name in names.items():
+        old = start and replace(start, below=name, optimizer=False) if target == features.targets[0] else None
+        of_one = replace(plain, targets=(target,))
+        figures[name] = _train(dataset, of_one, simple, out / name, seed=seed, device=device, start=old)
+    return figures
+
+
+def baselines_of(features: Features) -> dict[Target, str]:
+    """Where the baseline of each target lies beside the ranker: `baseline`, and `baseline-NAME` of further targets.
+
+    Example:
+        >>> features = Features((), (), (), targets=(Target("click"), Target("sale", "__target_sale__")))
+        >>> list(baselines_of(features).values())
+        ['baseline', 'baseline-sale']
+    """
+    return {one: f"baseline-{one.name}" if place else "baseline" for place, one in enumerate(features.targets)}
+
+
+def _require_labels(dataset: Dataset, features: Features, spec: RankerSpec) -> int:
+    """Check the labels of each target before any time is spent on training: the number of training rows.
+
+    Raises:
+        UserError: There is nothing to learn of a target; or it isn't the main one where negatives are drawn.
+    """
+    first, *others = features.targets
+    if spec.negatives is not None and not first.known:
+        told = f"negatives are rows without the main target of the data, and {first.name} is another one"
+        raise UserError(told, where="train.ranker.negatives", cure="leave them out, or leave train.ranker.target out")
+    splits = {split: dataset.files(split) for split in ("train", "valid")}
+    rows = {
+        split: require_two_classes(files, split, first) if spec.negatives is None else require_positives(files, split)
+        for split, files in splits.items()
+    }
+    for target in others:
+        for split, files in splits.items():
+            require_two_classes(files, split, target)
+    return rows["train"]
 
 
 def baseline_spec(spec: RankerSpec, rows: int) -> RankerSpec:
@@ -172,14 +212,13 @@ def _train_afresh(
         begun = _begun(start, module, spec, features, dataset)
 
         def validate() -> Mapping[str, float]:
-            logit_N, target_N = predict(module, valid.epoch(0))
-            return {"auc": auc(logit_N, target_N), "logloss": logloss(logit_N, target_N)}
+            return figures_of(features.targets, *predict(module, valid.epoch(0)))
 
+        of_targets = TargetsLoss(spec.loss, features.targets, weights_of(features, spec.model, spec.weights))
         with _forward(module, spec, device) as forward:
 
             def loss(batch: Batch) -> Tensor:
-                assert batch.target_B is not None, "the loader was asked for the target"
-                return spec.loss.mean(forward(batch), batch.target_B)
+                return of_targets(forward(batch), batch)
 
             task = Task(module, loss, train, validate, memory=begun.memory)
             outcome = fit(task, _plan(spec, run), out, device=device)

@@ -114,6 +114,10 @@ class RankerSpec(FitSpec):
         batch_size: Rows a step; with `negatives`, as many more.
         history: Tell the model what the row's user met before, `{longest: 50}`; None: don't.
         negatives: Rows that never happened, for data whose rows are all positive, `{kind: uniform, count: 4}`.
+        target: Name of the target (`etl.targets`) that is learned, whose figure decides which epoch is kept and whose
+            score ranks; a model of several targets learns the others too. None: the first one.
+        weights: How much targets count in the loss of a model of several, by name, `{purchase: 5}`; 1 where nothing is
+            said, and 0 switches one off.
         loss: What a row costs: `bce`, `{kind: bce, positive_weight: 5}`, `{kind: focal, gamma: 2, alpha: .25}`.
         optimizer: How the weights move.
         average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
@@ -131,6 +135,8 @@ class RankerSpec(FitSpec):
     batch_size: Positive = 4096
     history: HistorySpec | None = None
     negatives: RowNegativesSpec | None = None
+    target: str | None = None
+    weights: dict[str, Penalty] = Field(default_factory=dict)
     loss: Annotated[PointwiseLoss, ByKind(POINTWISE, noun="loss")] = BceSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     average: AverageSpec | None = None

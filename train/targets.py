@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+from torch import Tensor
 
 from core import log
 from core.errors import UserError
 from core.suggest import did_you_mean
-from train.batch import Features
+from train.batch import Features, Target
+from train.metrics.classification import auc, logloss
 from train.models.rank.base import RankerModel
 
 
@@ -24,7 +27,6 @@ def chosen(features: Features, model: RankerModel, target: str | None) -> Featur
         UserError: There is no such target.
 
     Example:
-        >>> from train.batch import Target
         >>> from train.models.rank import MlpSpec
         >>> features = Features((), (), ("age",), targets=(Target("click"), Target("sale", "__target_sale__")))
         >>> [one.name for one in chosen(features, MlpSpec(), "sale").targets]
@@ -49,7 +51,6 @@ def weights_of(features: Features, model: RankerModel, weights: Mapping[str, flo
         UserError: A weight is of a target that isn't learned, or the one that decides counts nothing.
 
     Example:
-        >>> from train.batch import Target
         >>> from train.models.tasks import MmoeSpec
         >>> features = Features((), (), ("age",), targets=(Target("click"), Target("sale", "__target_sale__")))
         >>> weights_of(features, MmoeSpec(), {"sale": 5.0})
@@ -66,3 +67,47 @@ def weights_of(features: Features, model: RankerModel, weights: Mapping[str, flo
         told = f"{names[0]} decides which epoch is kept and counts nothing in the loss"
         raise UserError(told, where=where, cure="give it a weight, or let train.ranker.target name another")
     return tuple(weights.get(name, 1.0) for name in names)
+
+
+def rows_that_tell(target: Target, place: int, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and labels of one of the targets, of the rows whose label is known.
+
+    Args:
+        target: Which one.
+        place: Its column.
+        logits: [N, T], or [N] of a single target.
+        labels: The same.
+
+    Returns:
+        logit_N, label_N of fewer rows.
+    """
+    logit_N, label_N = (one if one.ndim == 1 else one[:, place] for one in (logits, labels))
+    if target.known:
+        return logit_N, label_N
+    known_N = ~label_N.isnan()
+    return logit_N[known_N], label_N[known_N]
+
+
+def figures_of(targets: Sequence[Target], logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """AUC and logloss of each target over the rows that tell it; those of the first without its name.
+
+    Args:
+        targets: In the order of the columns.
+        logits: [N, T], or [N] of a single target.
+        labels: The same, NaN where one isn't known.
+
+    Example:
+        >>> both = (Target("click"), Target("sale", "__target_sale__"))
+        >>> import torch
+        >>> logits, labels = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 0.0]]), torch.tensor([0.0, 1.0, 1.0])
+        >>> sales = torch.tensor([1.0, torch.nan, 0.0])
+        >>> found = figures_of(both, logits, torch.stack([labels, sales], 1))
+        >>> found["auc"], found["auc_sale"]
+        (1.0, 1.0)
+    """
+    found: dict[str, float] = {}
+    for place, target in enumerate(targets):
+        logit_N, label_N = rows_that_tell(target, place, logits, labels)
+        end = f"_{target.name}" if place else ""
+        found |= {f"auc{end}": auc(logit_N, label_N), f"logloss{end}": logloss(logit_N, label_N)}
+    return found

@@ -45,7 +45,7 @@ class Experts(nn.Module):
 
     def forward(self, x_BI: Tensor) -> Tensor:
         """x_BI -> y_BXO."""
-        y_BXO = self.dropout(self.first(x_BI).relu().unflatten(1, (self.count, -1)))
+        y_BXO: Tensor = self.dropout(self.first(x_BI).relu().unflatten(1, (self.count, -1)))
         for layer in self.later:
             y_BXO = self.dropout(layer(y_BXO).relu())
         return y_BXO

@@ -52,7 +52,8 @@ class TargetsLoss:
         """Logits [B, T], or [B] of a single target, and a batch with targets -> a scalar."""
         assert batch.target_B is not None, "the loader was asked for the target"
         if len(self.targets) == 1:
-            return self.weights[0] * self._one(self.targets[0], logits, batch.target_B)
+            one, (weight,) = self._one(self.targets[0], logits, batch.target_B), self.weights
+            return one if weight == 1.0 else weight * one
         targets_BT = batch.targets_BT
         assert targets_BT is not None, "the loader was asked for all targets"
         told = [place for place, weight in enumerate(self.weights) if weight]
