@@ -229,7 +229,9 @@ def test_killed_and_resumed_it_ends_the_same(
     optimizer = OptimizerSpec(rate=0.01, embedding=kind)
     run = _generator(monday, tmp_path, MODELS[4], **{**KEEP, "optimizer": optimizer})
     dataset, start = Dataset(week / "tuesday" / "etl"), StartSpec(run=str(run), optimizer=True)
-    spec = _spec(MODELS[4], **{**KEEP, "optimizer": optimizer, "start_from": start, "checkpoint_seconds": 0.0})
+    spec = _spec(
+        MODELS[4], **{**KEEP, "optimizer": optimizer, "start_from": start, "checkpoint_seconds": 0.0, "batch_size": 8}
+    )
     whole, broken = _made(tmp_path / "whole"), _made(tmp_path / "broken")
     train_retriever(dataset, spec, whole, seed=0, device=CPU)
     assert (whole / "optimizer.safetensors").exists()
