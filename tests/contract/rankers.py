@@ -19,6 +19,7 @@ from train.layers.embedding import FusedEmbedding
 from train.losses.pointwise import binary_cross_entropy
 from train.metrics.classification import auc
 from train.models import RANKERS
+from train.models.behaviour import BEHAVIOUR
 from train.models.rank.base import RankerModel
 from train.optim.mover import Mover
 from train.spec import OptimizerSpec, RankerSpec
@@ -27,6 +28,7 @@ CPU = torch.device("cpu")
 FEATURES = Features(
     ("user", "item", "hour"), (30, 20, 4), ("age", "price"), (ListFeature("tags", 12),), user_id="user", item_id="item"
 )
+WITH_HISTORY = replace(FEATURES, lists=(*FEATURES.lists, ListFeature("history.item", 20, of="item")))
 FAST = OptimizerSpec(rate=0.02, embedding_rate=0.2)
 
 
@@ -35,15 +37,17 @@ class RankerContract:
 
     Attributes:
         model: Its settings, small.
+        features: What it reads; rows hold what `WITH_HISTORY` names.
         planted_auc: What it must reach on rows whose logit is a product of user and item vectors plus a line.
     """
 
     model: RankerModel
+    features = FEATURES
     planted_auc = 0.75
 
     @pytest.fixture
     def module(self) -> nn.Module:
-        return fresh(self.model, FEATURES)
+        return fresh(self.model, self.features)
 
     def test_the_registry_and_the_config_know_it(self) -> None:
         assert RANKERS[self.model.kind] is type(self.model)
@@ -51,7 +55,7 @@ class RankerContract:
         assert RankerSpec.model_validate(spec.model_dump(mode="json")) == spec
 
     def test_the_seed_decides_the_weights(self, module: nn.Module) -> None:
-        again = fresh(self.model, FEATURES).state_dict()
+        again = fresh(self.model, self.features).state_dict()
         assert all(torch.equal(value, again[name]) for name, value in module.state_dict().items())
 
     def test_gradients_reach_every_parameter(self, module: nn.Module) -> None:
@@ -98,15 +102,17 @@ class RankerContract:
     def test_the_exported_graph_is_the_module(self, module: nn.Module) -> None:
         module.eval()
         batch, other = rows(7), rows(31)
-        size, elements = torch.export.Dim("rows", min=1), torch.export.Dim("elements", min=1)
-        free = ({0: size}, {0: size}, {0: elements}, {0: size + 1})
-        graph = torch.export.export(Plain(module), plain(batch), dynamic_shapes=free).module()
-        with torch.inference_mode():
-            torch.testing.assert_close(graph(*plain(other)), module(other), rtol=1e-6, atol=1e-6)
+        size = torch.export.Dim("rows", min=1)
+        names = tuple(one.name for one in self.features.lists)
+        elements = [torch.export.Dim(f"elements{place}", min=1) for place in range(len(names))]
+        free = ({0: size}, {0: size}, tuple(part for one in elements for part in ({0: one}, {0: size + 1})))
+        with torch.no_grad():
+            graph = torch.export.export(Plain(module, names), plain(batch, names), dynamic_shapes=free).module()
+            torch.testing.assert_close(graph(*plain(other, names)), module(other), rtol=1e-6, atol=1e-6)
 
     def test_reloaded_weights_give_the_same_bits(self, module: nn.Module) -> None:
         train(module, rows(64), steps=3, batch_size=64)
-        other = fresh(self.model, FEATURES, seed=99)
+        other = fresh(self.model, self.features, seed=99)
         other.load_state_dict(module.state_dict())
         batch = rows(40)
         with torch.inference_mode():
@@ -133,10 +139,10 @@ class RankerContract:
         batch, long = rows(20), rows(3, seed=8)
         tags = batch.lists["tags"]
         turned = torch.cat([tags.rows(row, row + 1).values_J.flip(0) for row in range(20)])
-        longer = replace(long, lists={"tags": Jagged.of([list(range(12)) * 5, [], [3]])})
+        longer = with_tags(long, Jagged.of([list(range(12)) * 5, [], [3]]))
         with torch.inference_mode():
             alone = module(batch)
-            torch.testing.assert_close(module(replace(batch, lists={"tags": tags.replaced(turned)})), alone)
+            torch.testing.assert_close(module(with_tags(batch, tags.replaced(turned))), alone)
             beside = module(Batch.join([longer, batch, longer]))
         assert beside.isfinite().all()
         torch.testing.assert_close(beside[3:23], alone, rtol=1e-5, atol=1e-6)
@@ -145,7 +151,7 @@ class RankerContract:
         batch = distinct_rows(64)
         tagged = replace(batch, target_B=(batch.lists["tags"].sizes % 2).float())
         tags = [[7] if odd else [2, 5] for odd in tagged.target_B]
-        tagged = replace(tagged, lists={"tags": Jagged.of(tags)})
+        tagged = with_tags(tagged, Jagged.of(tags))
         train(module, tagged, steps=200, batch_size=64)
         with torch.inference_mode():
             assert auc(module(tagged), tagged.target_B) > 0.95
@@ -154,19 +160,30 @@ class RankerContract:
 class Plain(nn.Module):
     """A ranker that takes tensors, as an exported graph does."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.names = module, names
 
-    def forward(self, ids_BF: Tensor, dense_BD: Tensor, values_J: Tensor, offsets_B1: Tensor) -> Tensor:
-        logit_B: Tensor = self.module(Batch(ids_BF, dense_BD, lists={"tags": Jagged(values_J, offsets_B1)}))
+    def forward(self, ids_BF: Tensor, dense_BD: Tensor, *parts: Tensor) -> Tensor:
+        lists = {name: Jagged(*parts[2 * place : 2 * place + 2]) for place, name in enumerate(self.names)}
+        logit_B: Tensor = self.module(Batch(ids_BF, dense_BD, lists=lists))
         return logit_B
 
 
-def plain(batch: Batch) -> tuple[Tensor, ...]:
+def plain(batch: Batch, names: tuple[str, ...]) -> tuple[Tensor, ...]:
     """The tensors of a batch."""
-    tags = batch.lists["tags"]
-    return batch.ids_BF, batch.dense_BD, tags.values_J, tags.offsets_B1
+    lists = [batch.lists[name] for name in names]
+    return batch.ids_BF, batch.dense_BD, *(part for one in lists for part in (one.values_J, one.offsets_B1))
+
+
+def with_tags(batch: Batch, tags: Jagged) -> Batch:
+    """The same rows with other tags."""
+    return replace(batch, lists={**batch.lists, "tags": tags})
+
+
+def features_for(kind: str) -> Features:
+    """What a kind of ranker needs."""
+    return WITH_HISTORY if kind in BEHAVIOUR else FEATURES
 
 
 def fresh(model: RankerModel, features: Features, seed: int = 3) -> nn.Module:
@@ -196,7 +213,8 @@ def rows(count: int, seed: int = 0) -> Batch:
     target_B = torch.randint(0, 2, (count,), generator=random).float()
     sizes = torch.randint(0, 5, (count,), generator=random).tolist()
     tags = Jagged.of([torch.randint(0, 12, (size,), generator=random).tolist() for size in sizes])
-    return Batch(torch.stack(ids, 1), dense_BD, target_B, lists={"tags": tags})
+    met = Jagged.of([torch.randint(0, 20, (size,), generator=random).tolist() for size in reversed(sizes)])
+    return Batch(torch.stack(ids, 1), dense_BD, target_B, lists={"tags": tags, "history.item": met})
 
 
 def distinct_rows(count: int) -> Batch:

@@ -1,0 +1,84 @@
+"""Attention of a candidate to what a user met, on the elements of histories alone.
+
+Shapes: B rows, J elements of all histories together, E width of an element, S width of a state, O units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.jagged import Jagged
+from train.layers.activated import Dice, layers
+from train.layers.mlp import linear
+
+
+class ActivationUnit(nn.Module):
+    """How much each element of a history says about the candidate: DIN's `a(e_j, e_c)` (Zhou et al., 2018, eq. 3).
+
+    A network over `[e_j, e_c, e_j - e_c, e_j * e_c]`, without a softmax over the history: the sum of the weights tells
+    how strong the interest is.
+
+    Args:
+        width: E.
+        hidden: Units of its layers, with `Dice` behind each.
+
+    Example:
+        >>> unit = ActivationUnit(8, hidden=(16,)).eval()
+        >>> tuple(unit(torch.randn(3, 8), torch.randn(2, 8), Jagged.of([[5, 6], [7]]).owners()).shape)
+        (3,)
+    """
+
+    def __init__(self, width: int, *, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.first = linear(4 * width, hidden[0])
+        self.rest = nn.Sequential(Dice(hidden[0]), *layers(hidden[0], hidden[1:], Dice, out=1))
+
+    def forward(self, met_JE: Tensor, candidate_BE: Tensor, owner_J: Tensor) -> Tensor:
+        """Elements, candidates and the row of each element -> weight_J."""
+        # W [e, c, e - c, e * c] = (W1 + W3) e + W4 (e * c) + (W2 - W3) c: half of the products, and c's once a row.
+        met_OE, candidate_OE, less_OE, product_OE = self.first.weight.chunk(4, dim=1)
+        candidate_BO = functional.linear(candidate_BE, candidate_OE - less_OE, self.first.bias)
+        both_JI = torch.cat([met_JE, met_JE * candidate_BE.index_select(0, owner_J)], dim=1)
+        x_JO = functional.linear(both_JI, torch.cat([met_OE + less_OE, product_OE], dim=1))
+        weight_J: Tensor = self.rest(x_JO + candidate_BO.index_select(0, owner_J)).squeeze(1)
+        return weight_J
+
+
+class SoftAttention(nn.Module):
+    """`softmax_t(h_t W e_c)` over each history: DIEN's attention (Zhou et al., 2019, eq. 11).
+
+    Args:
+        states: S.
+        width: E, of a candidate.
+    """
+
+    def __init__(self, states: int, width: int) -> None:
+        super().__init__()
+        self.bilinear = linear(width, states, bias=False)
+
+    def forward(self, state_JS: Tensor, candidate_BE: Tensor, lists: Jagged) -> Tensor:
+        """States of elements and candidates -> weight_J, which sum to 1 in each history."""
+        owner_J = lists.owners()
+        asked_JS = self.bilinear(candidate_BE).index_select(0, owner_J)
+        return softmax_of_lists((state_JS * asked_JS).sum(1), lists)
+
+
+def softmax_of_lists(score_J: Tensor, lists: Jagged) -> Tensor:
+    """A softmax over the elements of each list: [J].
+
+    Example:
+        >>> softmax_of_lists(torch.tensor([5.0, 5.0, 900.0]), Jagged.of([[0, 0], [], [0]])).tolist()
+        [0.5, 0.5, 1.0]
+    """
+    owner_J, rows = lists.owners(), lists.offsets_B1.shape[0] - 1
+    score_J = score_J.float()
+    nothing_B = score_J.new_zeros(rows)
+    with torch.no_grad():
+        largest_B = nothing_B.scatter_reduce(0, owner_J, score_J, "amax", include_self=False)
+    part_J = torch.exp(score_J - largest_B.index_select(0, owner_J))
+    total_B = nothing_B.index_add(0, owner_J, part_J)
+    return part_J / total_B.index_select(0, owner_J)
