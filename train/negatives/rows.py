@@ -48,8 +48,12 @@ def replaced_columns(dataset: Dataset, features: Features) -> Features:
     """The features that change with the item; those of the user and of the context stay as they are in the row.
 
     Raises:
-        UserError: The data know no users and items; or a feature goes with the item and can't be told of another one.
+        UserError: The data know no users and items, or have several targets; or a feature goes with the item and can't
+            be told of another one.
     """
+    if len(features.targets) > 1:
+        cure = "give etl.target: {every_row: true} alone, or leave the negatives out"
+        raise UserError("a row that never happened has no further targets", where=WHERE, cure=cure)
     if not dataset.has_entities:
         cure = "name them in data.roles (user: ..., item: ...), or leave the negatives out"
         raise UserError("negatives need users and items, and this data set has none", where=WHERE, cure=cure)
