@@ -30,6 +30,8 @@ from train.warm_start import NOTHING, Begun, Earlier, begin, require_same_featur
 
 ROWS = 8192
 """Entities whose vectors are computed at a time: always as many, so that no setting moves a digit."""
+HISTORIES = 1024
+"""The same of those with histories: few, since a grid is as long as the longest of them."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,15 @@ def queries_at(users: Batch, histories: Histories, split: str) -> Batch:
 
 @torch.inference_mode()
 def vectors(module: nn.Module, entities: Batch) -> Tensor:
-    """Vectors of entities, in blocks; the module is in eval mode."""
-    starts = range(0, max(1, len(entities)), ROWS)
-    return torch.cat([module(entities.rows(start, start + ROWS)).to(torch.float32) for start in starts])
+    """Vectors of entities, in blocks, of like lengths where they have histories; the module is in eval mode."""
+    rows = max(1, len(entities))
+    histories = entities.lists.get(HISTORY)
+    if histories is None:
+        return torch.cat([module(entities.rows(at, at + ROWS)).to(torch.float32) for at in range(0, rows, ROWS)])
+    order_N = torch.argsort(histories.sizes, stable=True)
+    blocks = (entities.pick(order_N[at : at + HISTORIES]) for at in range(0, rows, HISTORIES))
+    found_NV = torch.cat([module(block).to(torch.float32) for block in blocks])
+    return torch.empty_like(found_NV).index_copy_(0, order_N, found_NV)
 
 
 def popularity(facts: Facts, sizes: Sizes) -> Retriever:
