@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import model_validator
 
 from core.spec import fault_at
+from etl.rows import RepeatsRule
 from pipeline.etl_spec import EtlRunSpec
 from serve.spec import ExportSpec
 from train.evaluation.spec import EvaluateSpec
@@ -38,4 +39,25 @@ class RunSpec(EtlRunSpec):
         if self.train.retriever is not None and not (roles.user and roles.item):
             cure = "name their columns in `data.roles`, or leave the retriever out"
             raise fault_at(("train", "retriever"), f"must know users and items; {cure}")
+        return self
+
+    @model_validator(mode="after")
+    def _rankers_have_what_they_need(self) -> Self:
+        ranker, roles, main = self.train.ranker, self.data.all_roles(), self.etl.goals[0].rule
+        if ranker is None:
+            return self
+        if ranker.history is not None and not (roles.user and roles.item and roles.time):
+            cure = "name their columns in `data.roles` (user, item, time), or leave the history out"
+            raise fault_at(("train", "ranker", "history"), f"must know users, items and moments; {cure}")
+        late = {rule.name for rule in self.etl.rows if isinstance(rule, RepeatsRule)}
+        if ranker.history is not None and ranker.history.positives_only and main.column in late:
+            told = f"would tell {main.column} of earlier rows before it is known; set `positives_only: false`"
+            raise fault_at(("train", "ranker", "history"), told)
+        if ranker.negatives is not None and not (main.every_row and roles.user and roles.item):
+            told = "are for users and items whose rows are all positive"
+            cure = "say `etl.target: {every_row: true}` and name both in `data.roles`, or leave the negatives out"
+            raise fault_at(("train", "ranker", "negatives"), f"{told}; {cure}")
+        if ranker.negatives is None and main.every_row:
+            cure = "add `negatives: {count: 4}`, or leave the ranker out"
+            raise fault_at(("train", "ranker"), f"has nothing to tell apart where every row is positive; {cure}")
         return self
