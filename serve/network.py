@@ -128,9 +128,12 @@ def _example(features: Features) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
     rows = torch.export.Dim("rows")
     ids_BF = torch.zeros(2, len(features.categorical), dtype=torch.int64)
     parts, free = [], []
-    for place, _ in enumerate(features.lists):
-        parts += [torch.zeros(3 + place, dtype=torch.int64), torch.tensor([0, 1, 3 + place])]
-        free += [{0: torch.export.Dim(f"elements{place}")}, {0: rows + 1}]
+    # The histories of a row are equally long, other lists as long as they like.
+    names = ["history" if one.of is not None else str(place) for place, one in enumerate(features.lists)]
+    for name in names:
+        elements = 3 + names.index(name)
+        parts += [torch.zeros(elements, dtype=torch.int64), torch.tensor([0, 1, elements])]
+        free += [{0: torch.export.Dim(f"elements_{name}")}, {0: rows + 1}]
     example = (ids_BF, torch.zeros(2, len(features.continuous)), *parts)
     # Without lists there is no third argument to be free.
     return example, ({0: rows}, {0: rows}, tuple(free)) if parts else ({0: rows}, {0: rows})
@@ -138,8 +141,9 @@ def _example(features: Features) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
 
 def _rename(model: onnx_ir.Model, kept: set[str]) -> None:
     """Prefix every name but the interface's, and drop the exporter's notes: they name source files."""
-    values = [*model.graph.initializers.values(), *model.graph.inputs]
-    for index, node in enumerate(model.graph):
+    graphs = list(_graphs(model.graph))
+    values = [value for graph in graphs for value in (*graph.initializers.values(), *graph.inputs)]
+    for index, node in enumerate(node for graph in graphs for node in graph):
         node.name = f"{PREFIX}{index}_{node.op_type}"
         node.metadata_props.clear()
         node.doc_string = None
@@ -149,10 +153,21 @@ def _rename(model: onnx_ir.Model, kept: set[str]) -> None:
         value.doc_string = None
         if value.name not in kept:
             value.name = f"{PREFIX}{value.name}"
-    model.graph.name = f"{PREFIX}graph"
-    model.graph.metadata_props.clear()
+    for index, graph in enumerate(graphs):
+        graph.name = f"{PREFIX}graph{index or ''}"
+        graph.metadata_props.clear()
+        graph.doc_string = None
     model.metadata_props.clear()
-    model.doc_string = model.graph.doc_string = None
+    model.doc_string = None
+
+
+def _graphs(graph: onnx_ir.Graph) -> Iterator[onnx_ir.Graph]:
+    """A graph and those inside of its nodes, such as the step of a loop."""
+    yield graph
+    for node in graph:
+        for attribute in node.attributes.values():
+            if attribute.value is not None and attribute.type.name == "GRAPH":
+                yield from _graphs(attribute.as_graph())
 
 
 def _move_large(model: onnx_ir.Model, data: DataFile) -> None:

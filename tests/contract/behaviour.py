@@ -22,7 +22,8 @@ from train.jagged import Jagged
 from train.losses.pointwise import binary_cross_entropy
 from train.metrics.classification import auc
 
-MET = "history.item"
+MET, HOUR = "history.item", "history.hour"
+WITH_HOURS = replace(WITH_HISTORY, lists=(*WITH_HISTORY.lists, ListFeature(HOUR, 4, of="hour")))
 CLUBS, ITEMS = 4, 40
 PLANTED = Features(("item",), (ITEMS,), (), (ListFeature(MET, ITEMS, of="item"),), item_id="item")
 
@@ -106,29 +107,23 @@ class BehaviourContract(RankerContract):
 
     def test_features_of_what_was_met_go_together(self) -> None:
         # The hour of what was met, read with the table of hours, beside its item.
-        both = (*WITH_HISTORY.lists, ListFeature("history.hour", 4, of="hour"))
-        module = fresh(self.model, replace(WITH_HISTORY, lists=both)).eval()
-        batch = rows(20)
+        module, batch = fresh(self.model, WITH_HOURS).eval(), rows(20)
         met = batch.lists[MET]
-        hour_J = met.values_J % 4
         with torch.inference_mode():
-            one, other = (
-                module(replace(batch, lists={**batch.lists, "history.hour": met.replaced(hours)}))
-                for hours in (hour_J, (hour_J + 1) % 4)
-            )
+            one, other = (module(with_met(batch, met, shift)) for shift in (0, 1))
         some = met.sizes > 0
         assert (one[some] != other[some]).all()
         assert torch.equal(one[~some], other[~some])
 
-    def test_onnx_gives_what_torch_gives(self, module: nn.Module) -> None:
+    def test_onnx_gives_what_torch_gives(self) -> None:
         # Histories of nothing, of one, of the longest and of more, none of which the exporter has seen.
-        longest = self.longest or 30
+        module, longest = fresh(self.model, WITH_HOURS).eval(), self.longest or 30
         every = [(7 * place) % 20 for place in range(longest + 5)]
         batch = with_met(rows(5), Jagged.of([[], [3], every[:longest], every, [4, 4]]))
         nobody = with_met(batch, Jagged.of([[]] * 5))
-        found, found_of_nobody = in_onnx(module, WITH_HISTORY, batch, nobody)
+        found, found_of_nobody = in_onnx(module, WITH_HOURS, batch, nobody)
         with torch.inference_mode():
-            torch.testing.assert_close(found, module.eval()(batch), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(found, module(batch), rtol=1e-5, atol=1e-6)
             torch.testing.assert_close(found_of_nobody, module(nobody), rtol=1e-5, atol=1e-6)
 
 
@@ -136,7 +131,9 @@ def in_onnx(module: nn.Module, features: Features, *batches: Batch) -> list[Tens
     """Logits by ONNX Runtime."""
     data = DataFile(io.BytesIO(), "weights")
     model = network_model(module, features, data, output="logit", sigmoid=False)
-    session = InferenceSession(model.SerializeToString())
+    written = model.SerializeToString()
+    assert b".py" not in written, "the graph names a source file"
+    session = InferenceSession(written)
     taken = {one.name for one in session.get_inputs()}
     found = []
     for batch in batches:
@@ -148,9 +145,10 @@ def in_onnx(module: nn.Module, features: Features, *batches: Batch) -> list[Tens
     return found
 
 
-def with_met(batch: Batch, met: Jagged) -> Batch:
-    """The same rows with other histories."""
-    return replace(batch, lists={**batch.lists, MET: met})
+def with_met(batch: Batch, met: Jagged, shift: int = 0) -> Batch:
+    """The same rows with other histories, and an hour for everything in them."""
+    hours = met.replaced((met.values_J + shift) % 4)
+    return replace(batch, lists={**batch.lists, MET: met, HOUR: hours})
 
 
 def dense(module: nn.Module) -> list[nn.Parameter]:
