@@ -57,7 +57,8 @@ class BehaviourContract(RankerContract):
 
     def test_neither_histories_of_others_nor_their_length_count(self, module: nn.Module) -> None:
         module.eval()
-        batch, long = rows(20), with_met(rows(3, seed=8), Jagged.of([list(range(20)) * 4, [], [3]]))
+        batch, long = rows(20), rows(3, seed=8)
+        long = replace(long, lists={**long.lists, MET: Jagged.of([list(range(20)) * 4, [], [3]])})
         with torch.inference_mode():
             alone = module(batch)
             beside = module(Batch.join([long, batch, long]))
