@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from core.dataset import Dataset
+from core.dataset import GOAL, Dataset
 from core.errors import UserError
 from core.files import hash_file
 from train.evaluation.catalogue import Catalogue, settled
 from train.evaluation.found import Found
-from train.evaluation.identity import identity
+from train.evaluation.goals import every, side_of
+from train.evaluation.identity import identity, labels
 from train.evaluation.ranker import evaluate_ranker
 from train.evaluation.ranker_catalogue import evaluate_ranker_catalogue
 from train.evaluation.retriever import evaluate_retriever
@@ -23,7 +24,7 @@ from train.evaluation.sample import frame_of
 from train.evaluation.seeds import figures_by_seed
 from train.evaluation.spec import EvaluateSpec
 from train.evaluation.verdicts import HELD_OUT
-from train.ranker import Ranker, load_ranker
+from train.ranker import Ranker, baselines_of, load_ranker
 from train.retriever import load_retriever
 
 
@@ -63,9 +64,13 @@ def evaluate(
         raise UserError("there is no trained model here", where=str(train_dir), cure="run the train stage first")
     found: dict[str, Found] = {}
     if "ranker" in held:
-        baseline = held["ranker"] / "baseline"
-        rivals = {"logistic": load_ranker(baseline)} if (baseline / "model.json").exists() else {}
-        found["ranker"] = evaluate_ranker(dataset, load_ranker(held["ranker"]), rivals, spec, device, splits=splits)
+        ranker = load_ranker(held["ranker"])
+        main, *others = ranker.features.targets
+        rivals = {one.name: _rivals(held["ranker"] / name) for one, name in baselines_of(ranker.features).items()}
+        further = {one.name: rivals[one.name] for one in others}
+        found["ranker"] = evaluate_ranker(
+            dataset, ranker, rivals[main.name], spec, device, splits=splits, further=further
+        )
     over = "retriever" in held or spec.ranker_catalogue
     catalogue = Catalogue.of(dataset, spec, device, splits) if over else None
     if catalogue and "retriever" in held:
@@ -78,13 +83,18 @@ def evaluate(
     for side in found:
         judge = functools.partial(_of_seed, dataset, side=side, spec=spec, device=device, splits=splits)
         result[side] |= figures_by_seed(held["ranker" if side == "catalogue" else side], judge)
-    result["judged"] = {**identity(dataset), "protocol": {side: _protocol(side, spec, held) for side in found}}
+    sides = every(found)
+    result["judged"] = {**identity(dataset), "protocol": {one: _protocol(one, spec, held, dataset) for one in sides}}
     if users_file is not None:
-        frame = frame_of({key: sample for one in found.values() for key, sample in one.samples.items()})
+        frame = frame_of({key: sample for one in sides.values() for key, sample in one.samples.items()})
         frame.write_parquet(users_file, compression="zstd")
         result["judged"]["users_file"] = hash_file(users_file)
     plain: dict[str, Any] = _without_nan(result)
     return plain
+
+
+def _rivals(baseline: Path) -> dict[str, Ranker]:
+    return {"logistic": load_ranker(baseline)} if (baseline / "model.json").exists() else {}
 
 
 def _ranker_of(held: Mapping[str, Path]) -> Ranker:
@@ -108,21 +118,25 @@ def _of_seed(
 
 def _merged(found: Mapping[str, Found]) -> dict[str, Any]:
     """What is common to both sides at the top."""
+    sides = every(found)
     return {
-        "verdicts": [line for one in found.values() for line in one.verdicts],
+        "verdicts": [line for one in sides.values() for line in one.verdicts],
         "protocol": {side: one.protocol for side, one in found.items()},
-        "curves": {side: one.curves for side, one in found.items() if one.curves},
+        "curves": {side: one.curves for side, one in sides.items() if one.curves},
         **{side: one.metrics for side, one in found.items()},
     }
 
 
-def _protocol(side: str, spec: EvaluateSpec, held: Mapping[str, Path]) -> dict[str, Any]:
+def _protocol(side: str, spec: EvaluateSpec, held: Mapping[str, Path], dataset: Dataset) -> dict[str, Any]:
     """The settings that decide what a figure means; k does not, since each figure tells its own."""
-    if side != "ranker":
+    if side in ("retriever", "catalogue"):
         return settled(spec)
-    negatives = load_ranker(held["ranker"]).spec.negatives
+    ranker = load_ranker(held["ranker"])
+    negatives, (main, *others) = ranker.spec.negatives, ranker.features.targets
     drawn = {} if negatives is None else {"negatives": negatives.model_dump(mode="json")}
-    return {"rows": "each by itself", **drawn}
+    target = next((one for one in others if side == side_of(one.name)), main)
+    named = {} if target.name == GOAL else {"target": target.name, "labels": labels(dataset, target)}
+    return {"rows": "each by itself", **drawn, **named}
 
 
 def _without_nan(value: Any) -> Any:

@@ -111,3 +111,8 @@ def figures_of(targets: Sequence[Target], logits: Tensor, labels: Tensor) -> dic
         end = f"_{target.name}" if place else ""
         found |= {f"auc{end}": auc(logit_N, label_N), f"logloss{end}": logloss(logit_N, label_N)}
     return found
+
+
+def deciding(logits: Tensor) -> Tensor:
+    """The logits of the target that decides: logit_B of logit_BT or of logit_B."""
+    return logits if logits.ndim == 1 else logits[:, 0]

@@ -43,6 +43,8 @@ class Found:
     protocol: list[str]
     samples: dict[tuple[str, str, str], Sample]
     curves: dict[str, Any] = field(default_factory=dict)
+    further: Mapping[str, Found] = field(default_factory=dict)
+    """What was found of further targets, by their names; `metrics` hold theirs under `targets`."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import polars as pl
 
 from core.dataset import ITEM_INDEX, SPLIT, TARGET, TIME, USER_INDEX, Dataset
 from core.files import hash_json
+from train.batch import Target
 from train.evaluation.verdicts import HELD_OUT
 
 
@@ -29,6 +30,12 @@ def identity(dataset: Dataset) -> dict[str, str]:
     )
     known = {f"{split} {_hash(frame)}" for split, frame in held_out.items()} | {f"train {rows} {positives}"}
     return dict.fromkeys(("data", "splits"), hash_json(sorted(known)))
+
+
+def labels(dataset: Dataset, target: Target) -> str:
+    """Hash of what the rows that judge say of a target."""
+    files = [file for split in HELD_OUT for file in dataset.files(split)]
+    return _hash(pl.read_parquet(files, columns=[target.column]).select(pl.all().fill_null(-1.0)))
 
 
 def _hash(frame: pl.DataFrame) -> str:

@@ -5,6 +5,7 @@ Shapes: N rows.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +16,17 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from core.dataset import ITEM_INDEX, TARGET, USER_INDEX, Dataset
+from core.dataset import GOAL, ITEM_INDEX, USER_INDEX, Dataset
 from core.errors import UserError
-from train.batch import Batch
+from train.batch import Batch, Target
 from train.evaluation.found import Found, Judged, Question
+from train.evaluation.goals import side_of, with_further
 from train.evaluation.intervals import interval_words
 from train.evaluation.sample import Part, Sample
 from train.evaluation.segments import Segment, segments
 from train.evaluation.spec import EvaluateSpec
 from train.evaluation.verdicts import HELD_OUT
+from train.labels import MAIN
 from train.metrics import classification as metric
 from train.metrics.sums import mean
 from train.pairs import read_interactions
@@ -43,6 +46,7 @@ PROTOCOL = (
     "Segments are judged by their own rows alone: those of new users, of tail items, of a value of a column.",
     "Baselines: logistic regression on the same features; a constant, the positive rate of the training split.",
 )
+TARGETS = "Each target is judged by itself, over the rows that tell it and beside baselines that learned it alone."
 NEGATIVES = (
     "All rows of the data are positive: every figure is against {0.count} uniform negatives a row, drawn evenly from "
     "the items that the user is not known to like by the end of the split (seed {0.seed}; the same for every model)."
@@ -109,6 +113,11 @@ class Scored:
         """The same rows, each with one logit."""
         return replace(self, logit_N=torch.full_like(self.logit_N, logit))
 
+    def where(self, there_N: Tensor) -> Scored:
+        """Some of the rows."""
+        user_N, item_N = (None if one is None else one[there_N] for one in (self.user_N, self.item_N))
+        return Scored(self.logit_N[there_N], self.target_N[there_N], user_N, item_N)
+
     def sample(self) -> Sample | None:
         """What each user adds: mean logloss and AUC of the own rows, and the part in the AUC of all rows.
 
@@ -134,8 +143,7 @@ class Scored:
         row_N = self.user_N if segment.side == "user" else self.item_N
         if row_N is None or not bool((there_N := segment.there[row_N]).any()):
             return None
-        user_N = None if self.user_N is None else self.user_N[there_N]
-        chosen = Scored(self.logit_N[there_N], self.target_N[there_N], user_N)
+        chosen = self.where(there_N)
         return Part(chosen.figures(), chosen.sample())
 
 
@@ -153,28 +161,65 @@ def evaluate_ranker(
     device: torch.device,
     *,
     splits: Sequence[str] = HELD_OUT,
+    further: Mapping[str, Mapping[str, Ranker]] | None = None,
 ) -> Found:
-    """Evaluate a ranker, its rivals and a constant: what `evaluate` gives under `ranker`."""
-    name, splits = ranker.spec.model.kind, [split for split in splits if dataset.files(split)]
-    parts = _segments(dataset, spec)
-    models = {name: ranker, **{rival: one for rival, one in rivals.items() if rival != name}}
-    negatives, history = ranker.spec.negatives, ranker.spec.history
-    rate = train_rate(dataset) if negatives is None else 1.0 / (1 + negatives.count)
+    """Evaluate a ranker, its rivals and a constant: what `evaluate` gives under `ranker`.
+
+    Args:
+        dataset: The data set.
+        ranker: The ranker.
+        rivals: Other rankers of its first target, by name.
+        spec: The settings.
+        device: Where to compute.
+        splits: Those to judge.
+        further: Rivals for its further targets, by the name of a target.
+    """
+    splits, parts = [split for split in splits if dataset.files(split)], _segments(dataset, spec)
+    run = functools.partial(scores, dataset, batch_size=spec.batch_size, device=device)
+    own = {split: run(split, ranker) for split in splits}
+    found = {}
+    for target in ranker.features.targets:
+        theirs = rivals if target == ranker.features.targets[0] else (further or {}).get(target.name, {})
+        scored = {
+            split: {
+                ranker.spec.model.kind: own[split][target.name],
+                **{name: run(split, one)[target.name] for name, one in theirs.items()},
+            }
+            for split in splits
+        }
+        found[target.name] = _of_target(dataset, ranker, target, scored, parts=parts, spec=spec)
+    return with_further(found)
+
+
+def _of_target(
+    dataset: Dataset,
+    ranker: Ranker,
+    target: Target,
+    scored: Mapping[str, dict[str, Scored]],
+    *,
+    parts: Sequence[Segment],
+    spec: EvaluateSpec,
+) -> Found:
+    """What is found of one target: beside the rivals stands a constant."""
+    name, negatives = ranker.spec.model.kind, ranker.spec.negatives
+    rate = train_rate(dataset, target) if negatives is None else 1.0 / (1 + negatives.count)
     constant = math.log(max(rate, TINY) / max(1.0 - rate, TINY))
     judged: dict[str, dict[str, Judged]] = {}
     curves = {}
-    for split in splits:
-        scored = {
-            key: score(dataset, split, one, batch_size=spec.batch_size, device=device) for key, one in models.items()
-        }
-        curves = {key: one.curves() for key, one in scored.items()}
-        scored["constant"] = scored[name].constant(constant)
-        judged[split] = {key: _judged(one, parts) for key, one in scored.items()}
+    for split, models in scored.items():
+        curves = {key: one.curves() for key, one in models.items()}
+        beside = {**models, "constant": models[name].constant(constant)}
+        judged[split] = {key: _judged(one, parts) for key, one in beside.items()}
     told = [] if negatives is None else [NEGATIVES.format(negatives)]
-    told += [] if history is None else [HISTORY]
+    told += [] if ranker.spec.history is None else [HISTORY]
+    side, who = "ranker", f"ranker {name}"
+    if target.name != GOAL:
+        told, who = [*told, TARGETS], f"{who} ({target.name})"
+        side = side if target == ranker.features.targets[0] else side_of(target.name)
     protocol = [*PROTOCOL, *told, interval_words(spec.confidence)]
-    question = Question("ranker", name, {"auc": 1, "logloss": -1}, spec.confidence, protocol)
-    return question.answer(judged, curves)
+    question = Question(side, name, {"auc": 1, "logloss": -1}, spec.confidence, protocol, who)
+    found = question.answer(judged, curves)
+    return found if target.name == GOAL else replace(found, metrics={"target": target.name, **found.metrics})
 
 
 def _segments(dataset: Dataset, spec: EvaluateSpec) -> list[Segment]:
@@ -193,7 +238,12 @@ def _judged(scored: Scored, parts: Sequence[Segment]) -> Judged:
 
 
 def score(dataset: Dataset, split: str, ranker: Ranker, *, batch_size: int, device: torch.device) -> Scored:
-    """Score a split; the result lies on the CPU.
+    """Score a split for the first target of a ranker; as `scores`."""
+    return next(iter(scores(dataset, split, ranker, batch_size=batch_size, device=device).values()))
+
+
+def scores(dataset: Dataset, split: str, ranker: Ranker, *, batch_size: int, device: torch.device) -> dict[str, Scored]:
+    """Score a split for each target of a ranker, over the rows that tell it; the results lie on the CPU.
 
     Raises:
         UserError: A file is broken, or the ranker gives NaN or infinity.
@@ -201,16 +251,21 @@ def score(dataset: Dataset, split: str, ranker: Ranker, *, batch_size: int, devi
     files = dataset.files(split)
     rows = RankerRows(dataset, ranker.features, ranker.spec, device).in_order(split, batch_size)
     whose: dict[str, list[Tensor]] = {USER_INDEX: [], ITEM_INDEX: []}
-    logit_N, target_N = predict(ranker.module.to(device), _noting(rows.epoch(0), whose))
-    if not bool(logit_N.isfinite().all()):
+    logits, labels = (one.cpu() for one in predict(ranker.module.to(device), _noting(rows.epoch(0), whose)))
+    if not bool(logits.isfinite().all()):
         raise UserError(
-            f"the ranker gives {int((~logit_N.isfinite()).sum())} scores of the {split} split that are no numbers",
+            f"the ranker gives {int((~logits.isfinite()).sum())} scores of the {split} split that are no numbers",
             where=str(dataset.path / split),
             cure="normalize or clip numbers with large values, or lower train.ranker.optimizer.rate",
         )
     noted = {name: torch.cat(parts).to("cpu", torch.int64) for name, parts in whose.items() if parts}
     user_N, item_N = (noted[name] if name in noted else _index(files, name) for name in whose)
-    return Scored(logit_N.cpu(), target_N.cpu(), user_N, item_N)
+    found = {}
+    for place, target in enumerate(ranker.features.targets):
+        logit_N, label_N = (one if one.ndim == 1 else one[:, place] for one in (logits, labels))
+        whole = Scored(logit_N, label_N, user_N, item_N)
+        found[target.name] = whole if target.known else whole.where(~label_N.isnan())
+    return found
 
 
 def _noting(batches: Iterator[Batch], whose: Mapping[str, list[Tensor]]) -> Iterator[Batch]:
@@ -222,11 +277,12 @@ def _noting(batches: Iterator[Batch], whose: Mapping[str, list[Tensor]]) -> Iter
         yield batch
 
 
-def train_rate(dataset: Dataset) -> float:
-    """Share of positives among the training rows: what the constant baseline predicts."""
+def train_rate(dataset: Dataset, target: Target = MAIN) -> float:
+    """Share of positives among the training rows that tell a target: what the constant baseline predicts."""
+    column = pl.col(target.column)
     rows, positives = (
         pl.scan_parquet(dataset.files("train"))
-        .select(pl.len().alias("rows"), (pl.col(TARGET) > 0.5).sum().alias("positives"))
+        .select(column.count().alias("rows"), (column > 0.5).sum().alias("positives"))
         .collect()
         .row(0)
     )

@@ -25,6 +25,7 @@ from train.histories import Histories
 from train.item_sets import ItemSets
 from train.pairs import entity_batch
 from train.ranker import Ranker
+from train.targets import deciding
 
 ROWS = 1 << 14
 """Pairs scored at a time: always as many, so that no setting moves a digit."""
@@ -184,7 +185,7 @@ class RankerScorer:
         for start in range(0, pairs, ROWS):
             pair_N = torch.arange(start, min(start + ROWS, pairs), device=self.users.ids_BF.device)
             row_N, item_N = of(pair_N)
-            logit_N = self.module(self.join.rows(self.users.pick(row_N), self.catalogue.pick(item_N))).float()
+            logit_N = deciding(self.module(self.join.rows(self.users.pick(row_N), self.catalogue.pick(item_N)))).float()
             found.append(logit_N if logit_N.ndim == 1 else logit_N[:, 0])
         score_N = torch.cat(found)
         if not bool(score_N.isfinite().all()):

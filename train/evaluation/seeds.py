@@ -67,4 +67,6 @@ def sample_deviation(values: Sequence[float]) -> float:
 
 
 def _splits(figures: Figures) -> Figures:
-    return {split: figures[split] for split in SPLITS if split in figures}
+    found = {split: figures[split] for split in SPLITS if split in figures}
+    targets = {name: _splits(one) for name, one in figures.get("targets", {}).items()}
+    return found | ({"targets": targets} if targets else {})
