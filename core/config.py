@@ -13,7 +13,7 @@ from core.config_errors import explain
 from core.errors import UserError
 from core.overrides import apply
 from core.spec import Spec
-from core.yaml_positions import parse
+from core.yaml_positions import Located, parse
 
 S = TypeVar("S", bound=Spec)
 
@@ -29,6 +29,15 @@ def load(cls: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
     Raises:
         UserError: The file is missing or not YAML, or settings are wrong; every fault is told, one a line.
     """
+    return validated(cls, located(path, overrides))
+
+
+def located(path: Path, overrides: Sequence[str] = ()) -> Located:
+    """Read a YAML file as plain data, with the places of each part; arguments as `load`.
+
+    Raises:
+        UserError: The file is missing or not YAML, or a change has no place.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -37,7 +46,7 @@ def load(cls: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
         raise UserError("this is a directory", where=str(path), cure="give the path of a YAML config") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"this file can't be read ({error})", where=str(path)) from None
-    return load_text(cls, text, str(path), overrides)
+    return _changed(text, str(path), overrides)
 
 
 def load_text(cls: type[S], text: str, source: str, overrides: Sequence[str] = ()) -> S:
@@ -58,14 +67,26 @@ def load_text(cls: type[S], text: str, source: str, overrides: Sequence[str] = (
         >>> load_text(Model, "width: 16", "x.yaml", ["width=32"])
         Model(width=32)
     """
-    located = parse(text, source)
-    if not isinstance(located.data, dict):
-        raise UserError("a config is a mapping of keys to values", where=located.places[()].value)
-    changed = apply(located, overrides)
+    return validated(cls, _changed(text, source, overrides))
+
+
+def validated(cls: type[S], data: Located) -> S:
+    """Plain data as settings.
+
+    Raises:
+        UserError: Settings are wrong; every fault is told, one a line.
+    """
     try:
-        return cls.model_validate(changed.data)
+        return cls.model_validate(data.data)
     except ValidationError as error:
-        raise explain(error, changed) from None
+        raise explain(error, data) from None
+
+
+def _changed(text: str, source: str, overrides: Sequence[str]) -> Located:
+    found = parse(text, source)
+    if not isinstance(found.data, dict):
+        raise UserError("a config is a mapping of keys to values", where=found.places[()].value)
+    return apply(found, overrides)
 
 
 def dump(spec: Spec) -> str:

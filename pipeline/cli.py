@@ -123,6 +123,30 @@ def evaluate(  # noqa: PLR0913 - each option is a parameter
 
 @app.command()
 @guarded
+def tune(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG|RUN", help="A config with a section `tune`, or a search to show.", show_default=False
+        ),
+    ],
+    *,
+    changes: o.Set = [],  # noqa: B006
+    engine: o.Engine = None,
+    device: o.Device = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the space and tell it; train nothing.")] = False,
+    runs_dir: o.RunsDir = o.RUNS,
+    verbose: o.Verbose = False,
+) -> None:
+    """Search for good settings on the validation split, or show the trials of a search."""
+    from pipeline.commands.tune import tune
+
+    given = o.changes(changes, engine)
+    tune(target, changes=given, device=device, runs_dir=runs_dir, dry=dry_run, verbose=verbose)
+
+
+@app.command()
+@guarded
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories.", show_default=False)],
     split: Annotated[str, typer.Option(metavar="valid|test", help="The split whose figures are compared.")] = "test",

@@ -75,6 +75,16 @@ class DataSpec(Spec):
         brought = self.interactions.description().roles if isinstance(self.interactions, NamedData) else {}
         return Roles.model_validate({**brought, **self.roles.model_dump(exclude_none=True)})
 
+    def placed(self, base: Path) -> Self:
+        """The same with the paths of its files seen from the root.
+
+        Args:
+            base: Directory that relative paths start from.
+        """
+        tables = {name: getattr(self, name) for name in ("interactions", "users", "items")}
+        found = {name: _placed(one, base) for name, one in tables.items() if isinstance(one, TableSpec)}
+        return self.model_copy(update=found)
+
     def resolve(self, base: Path) -> Sources:
         """Say where the files lie; a named data set is fetched where it is not in the cache.
 
@@ -113,6 +123,8 @@ class EtlRunSpec(Spec):
         train: As it was typed.
         evaluate: As it was typed.
         export: As it was typed.
+        tune: As it was typed.
+        track: As it was typed.
     """
 
     name: str = Field(min_length=1, max_length=100)
@@ -122,6 +134,8 @@ class EtlRunSpec(Spec):
     train: Any
     evaluate: Any = Field(default_factory=dict)
     export: Any = Field(default_factory=dict)
+    tune: Any = None
+    track: Any = None
 
     @field_validator("name")
     @classmethod

@@ -51,6 +51,16 @@ def as_user_error(error: BaseException, place: Path | str) -> UserError | None:
     return None
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the machine or of the device.
+
+    Example:
+        >>> out_of_memory(MemoryError()), out_of_memory(ValueError("x"))
+        (True, False)
+    """
+    return any(_is_memory(one) for one in _chain(error))
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     current: BaseException | None = error

@@ -9,6 +9,8 @@ from pydantic import model_validator
 from core.spec import fault_at
 from etl.rows import RepeatsRule
 from pipeline.etl_spec import EtlRunSpec
+from pipeline.track.spec import TrackSpec
+from pipeline.tune.spec import TuneSpec
 from serve.spec import ExportSpec
 from train.evaluation.spec import EvaluateSpec
 from train.spec import TrainSpec
@@ -25,11 +27,15 @@ class RunSpec(EtlRunSpec):
         train: What learns from them.
         evaluate: How the result is judged.
         export: What the bundle holds.
+        tune: What `gyrfalcon tune` searches; a run does not look at it.
+        track: Where a run is written down beside its directory.
     """
 
     train: TrainSpec
     evaluate: EvaluateSpec = EvaluateSpec()
     export: ExportSpec = ExportSpec()
+    tune: TuneSpec | None = None
+    track: TrackSpec | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -16,11 +16,12 @@ lock "$@" \
     pyproject.toml --constraints requirements/cpu.in \
     --output-file requirements/cpu.txt
 
-# Only what is not in cpu.txt already: the two are installed one after the other.
+# Only what is not in cpu.txt already: the two are installed one after the other. What the extras ask for is in it, so
+# that they are tested; it is also the lock to install one of them from.
 in_cpu=$(sed -nE 's/^([A-Za-z0-9_.-]+)==.*/--no-emit-package \1/p' requirements/cpu.txt | sort -u)
 # shellcheck disable=SC2086  # one word a flag is meant
 lock "$@" \
-    pyproject.toml --extra test requirements/test.in --constraints requirements/cpu.txt $in_cpu \
+    pyproject.toml --extra test --extra tune --extra mlflow requirements/test.in --constraints requirements/cpu.txt $in_cpu \
     --output-file requirements/test.txt
 
 lock "$@" \

@@ -83,7 +83,7 @@ class TestLocks:
     def test_test_adds_to_cpu_and_repeats_nothing(self, python: str):
         cpu, test = lock("cpu", python), lock("test", python)
         assert not cpu.keys() & test.keys()
-        assert_holds(cpu | test, wanted("test"))
+        assert_holds(cpu | test, wanted("test") + wanted("tune") + wanted("mlflow"))
 
     def test_one_polars_and_one_numpy_on_cpu_and_gpu(self, python: str):
         cpu, gpu = lock("cpu", python), lock("gpu", python)
@@ -123,7 +123,7 @@ def imports(package: str) -> set[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_import_is_a_declared_dependency(package: str):
-    declared = {canonicalize_name(need.name) for need in wanted() + wanted("gpu")}
+    declared = {canonicalize_name(need.name) for need in wanted() + wanted("gpu") + wanted("tune") + wanted("mlflow")}
     for name in imports(package) - ELSEWHERE:
         distribution = DISTRIBUTION.get(name) or COMES_WITH.get(name) or canonicalize_name(name)
         assert distribution in declared, f"{package} imports {name}, which pyproject.toml does not ask for"

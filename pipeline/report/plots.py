@@ -37,7 +37,7 @@ def line_chart(
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     room = 0.12 * (max(ys) - min(ys)) if best is not None else 0.0  # for the words above the mark
-    frame = Frame(_whole_ticks(min(xs), max(xs)), ticks(min(ys), max(ys) + room))
+    frame = Frame(whole_ticks(min(xs), max(xs)), ticks(min(ys), max(ys) + room))
     parts = list(frame.axes(x_label, y_label))
     for number, line in enumerate(lines, 1):
         parts.append(tag("polyline", f"line s{number}", points=_path(frame, line.points)))
@@ -50,7 +50,7 @@ def line_chart(
     return drawing(frame, parts, title=title)
 
 
-def _whole_ticks(low: float, high: float) -> list[float]:
+def whole_ticks(low: float, high: float) -> list[float]:
     """Whole numbers only, about ten at most: there is no epoch 1.5."""
     if high <= low:
         return [low - 1, low, low + 1]

@@ -1,0 +1,210 @@
+"""The search: trial after trial, each whole on the disk before the next begins."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core import log
+from core.errors import UserError
+from core.files import hash_json, read_json, remove_temporaries, write_json
+from pipeline.hashes import HashCache
+from pipeline.lock import locked
+from pipeline.plan import data_hash
+from pipeline.runner import Interrupted, Range, execute
+from pipeline.spec import RunSpec
+from pipeline.stages import Context
+from pipeline.tune import results, sampling, trials
+from pipeline.tune.space import Config, Goal, size
+from pipeline.tune.trainings import Ended, Training
+from pipeline.tune.trials import Trial
+
+_log = log.get("tune")
+VERSION = 1
+IDENTITY = "search.json"
+OTHER = frozenset({"trials", "seconds", "keep"})
+"""Settings of a search that may change when it goes on."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search.
+
+    Attributes:
+        config: The config with its space, which is checked.
+        context: The run without changed settings; its `run_dir` is the directory of the search.
+        goal: What is wanted.
+    """
+
+    config: Config
+    context: Context
+    goal: Goal
+
+    @property
+    def root(self) -> Path:
+        """Its directory."""
+        return self.context.run_dir
+
+    @property
+    def seed(self) -> int:
+        """What settings are drawn from."""
+        return self.context.spec.seed if self.config.tune.seed is None else self.config.tune.seed
+
+    def run(self) -> list[Trial]:
+        """Search, or go on with what was searched before.
+
+        Raises:
+            UserError: The directory holds another search, another process works on it, or a trial can't be trained
+                for a reason that the others would share.
+            Interrupted: The search was interrupted; what is done is kept.
+        """
+        _require_room(self.root)
+        with locked(self.root):
+            remove_temporaries(self.root)
+            self._recognise()
+            return _Running(self, trials.read(self.root)).run()
+
+    def _recognise(self) -> None:
+        """See that what lies here is this very search; on the first time, write down what it is."""
+        file, mine = self.root / IDENTITY, self._identity()
+        if not file.exists():
+            write_json(file, {"version": VERSION, "parts": mine})
+            return
+        theirs = read_json(file)["parts"]
+        changed = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
+        if changed:
+            raise UserError(
+                f"another search lies here (other {', '.join(changed)}), and trials of both can't be mixed",
+                where=str(self.root),
+                cure="give this one another name with --set name=..., or remove that directory",
+            )
+
+    def _identity(self) -> dict[str, str]:
+        """What decides the trials, each part as a hash."""
+        cache = HashCache(self.root / ".hashes.json")
+        spec, tune = self.context.spec, self.config.tune.model_dump(mode="json")
+        parts: dict[str, Any] = {name: value for name, value in tune.items() if name not in OTHER}
+        parts |= {"data": data_hash(self.context, cache), "seed": self.seed, "monitor": asdict(self.goal)}
+        parts |= {"settings": {"seed": spec.seed, "etl": _plain(spec.etl), "train": _plain(spec.train)}}
+        cache.save()
+        return {name: hash_json(value) for name, value in parts.items()}
+
+
+class _Running:
+    """A search under way."""
+
+    def __init__(self, search: Search, done: Sequence[Trial]) -> None:
+        self._search, self._done = search, list(done)
+        self._tune, self._goal = search.config.tune, search.goal
+        self._size = size(self._tune.space)
+        self._data: dict[str, Context] = {}
+
+    def run(self) -> list[Trial]:
+        if self._done:
+            _log.info("going on after %d trials", len(self._done))
+        while not (reason := self._over()):
+            self._next()
+        _log.info("the search is over: %s", reason)
+        self._tidy(end=True)
+        self._write()
+        return self._done
+
+    def _over(self) -> str:
+        """Why no further trial begins; empty while one does."""
+        spent = sum(one.seconds for one in self._done)
+        tried = {repr(sorted(one.settings.items())) for one in self._done}
+        if len(self._done) >= self._tune.trials:
+            return f"{len(self._done)} trials"
+        if self._tune.seconds is not None and spent >= self._tune.seconds:
+            return f"{spent:.0f} of {self._tune.seconds:g} seconds were spent"
+        return f"all {self._size} combinations were tried" if self._size == len(tried) else ""
+
+    def _next(self) -> None:
+        """One trial, from its settings to its result on the disk."""
+        number = len(self._done) + 1
+        guess = sampling.guess(
+            self._tune,
+            self._done,
+            seed=self._search.seed,
+            number=number,
+            monitor=self._goal.monitor,
+            larger_is_better=self._goal.larger_is_better,
+        )
+        _log.info("trial %d of %d: %s", number, self._tune.trials, results.words(guess.settings))
+        started = time.monotonic()
+        twin = next((one for one in self._done if trials.same(one.settings, dict(guess.settings))), None)
+        if twin is not None:
+            trial = replace(twin, number=number, seconds=0.0, same_as=twin.same_as or twin.number)
+        else:
+            ended = self._train(number, guess)
+            trial = Trial(number, guess.settings, seconds=round(time.monotonic() - started, 3), **vars(ended))
+        trials.write(self._search.root, trial)
+        self._done.append(trial)
+        _log.info("%s", results.line(self._done, self._goal))
+        self._tidy()
+        self._write()
+
+    def _train(self, number: int, guess: sampling.Guess) -> Ended:
+        search = self._search
+        try:
+            spec = search.config.with_settings(guess.settings)
+        except UserError as error:
+            return Ended("failed", reason=error.what)
+        out = trials.directory(search.root, number) / self._goal.side
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            data = self._prepared(spec)
+            training = Training(replace(data, spec=spec), self._goal)
+            return training.run(out, guess.hopeless)
+        except KeyboardInterrupt:
+            kept = f"{number - 1} trials and the last checkpoint of this one are kept"
+            told = f"interrupted in trial {number}: {kept}; run the same command to go on"
+            raise Interrupted(told) from None
+        except UserError as error:
+            _log.error("trial %d can't be trained with %s", number, results.words(guess.settings))
+            raise error from None
+
+    def _prepared(self, spec: RunSpec) -> Context:
+        """The data set of a trial: one for all trials, or one for each choice of the ETL's settings."""
+        search = self._search
+        etl = spec.etl.placed(search.config.file.parent)
+        placed = spec.model_copy(update={"etl": etl, "tune": None, "track": None})
+        key = hash_json(_plain(placed.etl))[:16]
+        if key not in self._data:
+            context = replace(search.context, spec=placed, run_dir=search.root / "data" / key)
+            execute(context, Range(end="etl"))
+            self._data[key] = context
+        return self._data[key]
+
+    def _tidy(self, *, end: bool = False) -> None:
+        """Remove the weights of trials that are not the best; at the end also data sets that are not the best's."""
+        best = trials.best(self._done, larger_is_better=self._goal.larger_is_better)
+        if self._tune.keep == "all":
+            return
+        for one in self._done:
+            if best is None or one.number != best.number:
+                shutil.rmtree(trials.directory(self._search.root, one.number) / self._goal.side, ignore_errors=True)
+        if end and best is not None:
+            kept = self._prepared(self._search.config.with_settings(best.settings)).run_dir
+            for folder in set(kept.parent.iterdir()) - {kept}:
+                shutil.rmtree(folder)
+                self._data.pop(folder.name, None)
+
+    def _write(self) -> None:
+        search = self._search
+        results.write(search.root, search.config, self._goal, self._done)
+
+
+def _plain(spec: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = spec.model_dump(mode="json", by_alias=True)
+    return found
+
+
+def _require_room(root: Path) -> None:
+    if (root / "manifest.json").exists():
+        cure = "give the search another name with --set name=..."
+        raise UserError("a run lies where this search would", where=str(root), cure=cure)
