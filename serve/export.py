@@ -23,11 +23,13 @@ from etl.dataset.tables import write_table
 from serve import bundle as layout
 from serve.columns import encode_frame
 from serve.golden import vector_column, with_answers, with_scores
+from serve.histories import kept_of, ranker_column, with_histories, with_met
 from serve.index import build_index
 from serve.manifest import KIND, MANIFEST, VERSION, describe_files
+from serve.met import Met, met_of
 from serve.onnx_export import export_model
 from serve.parts import Parts, TrainedRetriever, load_parts
-from serve.query import Query, query_of, with_histories, with_met
+from serve.query import Query, query_of
 from serve.runtime import Model
 from serve.signature import Array, Signature
 from serve.spec import ExportSpec
@@ -69,12 +71,13 @@ def write_bundle(
     out.mkdir(parents=True, exist_ok=True)
     start = perf_counter()
     query = query_of(parts.retriever, parts.dataset) if parts.retriever else None
-    signatures = _write_models(parts, query, out)
+    met = met_of(parts.ranker, parts.dataset, column=ranker_column(kept_of(parts))) if parts.ranker else None
+    signatures = _write_models(parts, query, met, out)
     models_seconds = perf_counter() - start
     _tell_given(parts, signatures)
     index = _write_entities(parts, spec, out) if parts.dataset.has_entities else None
     _write_schema(parts, signatures, out)
-    golden = _write_golden(parts, spec, query, signatures, out)
+    golden = _write_golden(parts, spec, signatures, out, query=query, met=met)
     if parts.dataset.has_entities:
         _try_nobody(signatures, golden, out)
     contents = {
@@ -83,7 +86,7 @@ def write_bundle(
         "index": index,
         "golden_rows": len(golden),
         "given": list(parts.given),
-        "reads": sorted(parts.retriever.reads) if parts.retriever else [],
+        "reads": sorted(set(parts.retriever.reads if parts.retriever else ()) | ({Reads.HISTORY} if met else set())),
         "metrics": {name: value for name, value in metrics.items() if name != "curves"},
         "config": config,
     }
@@ -101,11 +104,13 @@ def _write_manifest(dataset: Dataset, contents: Mapping[str, Any], out: Path) ->
     return sum(entry["bytes"] for entry in files.values())
 
 
-def _write_models(parts: Parts, query: Query | None, out: Path) -> dict[str, Signature]:
+def _write_models(parts: Parts, query: Query | None, met: Met | None, out: Path) -> dict[str, Signature]:
     signatures = {}
     if parts.ranker:
         file, ranker = out / f"{layout.RANKER}.onnx", parts.ranker
-        signatures[layout.RANKER] = export_model(file, parts.fitted, ranker.module, ranker.features, output="score")
+        signatures[layout.RANKER] = export_model(
+            file, parts.fitted, ranker.module, ranker.features, output="score", further=met
+        )
     if query:
         file = out / f"{layout.RETRIEVER}.onnx"
         output = "scores" if query.scores else "vector"
@@ -124,8 +129,8 @@ def _write_entities(parts: Parts, spec: ExportSpec, out: Path) -> dict[str, Any]
     """Items, users and what they have seen; with a retriever that has vectors also these and the index over them."""
     dataset = parts.dataset
     users = _entities(dataset, "users", "user")
-    if parts.retriever and Reads.HISTORY in parts.retriever.reads:
-        users = with_histories(users, dataset)
+    if kept := kept_of(parts):
+        users = with_histories(users, dataset, kept)
     write_table(users, out / layout.USERS)
     items = _entities(dataset, "items", "item")
     seen = (
@@ -180,15 +185,21 @@ def _vectors(dataset: Dataset, retriever: TrainedRetriever, queries: int) -> tup
 
 
 def _write_golden(
-    parts: Parts, spec: ExportSpec, query: Query | None, signatures: Mapping[str, Signature], out: Path
+    parts: Parts,
+    spec: ExportSpec,
+    signatures: Mapping[str, Signature],
+    out: Path,
+    *,
+    query: Query | None,
+    met: Met | None,
 ) -> pl.DataFrame:
     raw = pl.read_parquet(parts.dataset.sample_file).head(spec.golden_rows)
-    if parts.retriever and Reads.HISTORY in parts.retriever.reads:
+    if kept_of(parts):
         raw = with_met(raw, parts.dataset, out / layout.USERS)
     wanted = dict.fromkeys(name for signature in signatures.values() for name in signature.names)
     golden = raw.select(list(wanted)) if wanted else raw
     if parts.ranker:
-        golden = with_scores(golden, raw, parts.fitted, parts.ranker.module, parts.ranker.features)
+        golden = with_scores(golden, raw, parts.fitted, parts.ranker.module, parts.ranker.features, met=met)
     if query:
         golden = with_answers(golden, raw, parts.fitted, query)
     write_table(golden, out / layout.GOLDEN)

@@ -17,6 +17,7 @@ from train.read import jagged
 if TYPE_CHECKING:
     from torch import nn
 
+    from serve.met import Met
     from serve.query import Query
 
 ROWS = 8192
@@ -60,10 +61,18 @@ def run_module(module: nn.Module, frame: pl.DataFrame, features: Features, *, si
 
 
 def with_scores(
-    golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, module: nn.Module, features: Features
+    golden: pl.DataFrame,
+    raw: pl.DataFrame,
+    transform: FrameTransform,
+    module: nn.Module,
+    features: Features,
+    *,
+    met: Met | None = None,
 ) -> pl.DataFrame:
     """Add the ranker's scores for the raw rows."""
-    outputs = _transformed(raw, transform, features)
+    more = met.columns(raw) if met else []
+    own = [name for name in features.names if name not in {column.name for column in more}]
+    outputs = transform.transform(raw.lazy(), columns=own).collect().hstack(more)
     scores = run_module(module, outputs, features, sigmoid=True)
     return golden.with_columns(pl.Series(SCORE, scores, dtype=pl.Float32))
 
@@ -84,7 +93,3 @@ def vector_column(vectors_ND: Array, name: str = VECTOR) -> pl.Series:
     """Vectors as one column of fixed-length arrays."""
     vectors_ND = np.ascontiguousarray(vectors_ND, dtype=np.float32)
     return pl.Series(name, vectors_ND, dtype=pl.Array(pl.Float32, vectors_ND.shape[1]))
-
-
-def _transformed(raw: pl.DataFrame, transform: FrameTransform, features: Features) -> pl.DataFrame:
-    return transform.transform(raw.lazy(), columns=features.names).collect()

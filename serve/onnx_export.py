@@ -49,7 +49,7 @@ class Transform(Protocol):
 
 
 class Further(Protocol):
-    """Features that no workflow makes (`serve.query.Query`)."""
+    """Features that no workflow makes (`serve.query.Query`, `serve.met.Met`)."""
 
     @property
     def more(self) -> Mapping[str, Input]:

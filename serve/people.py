@@ -10,7 +10,7 @@ import polars as pl
 
 from core.errors import UserError
 from serve.bundle import ITEM_ROW, SEEN, USER_ROW, USERS, Bundle
-from serve.columns import encode, features_of
+from serve.columns import encode
 from serve.signature import Array, Input, Signature
 
 NOTHING: Array = np.zeros(0, np.int64)
@@ -23,7 +23,7 @@ class Person:
     Attributes:
         id: The raw id that was asked for, or None.
         known: Whether the bundle knows the user.
-        columns: User and context inputs, each a vector of length 1.
+        columns: User and context inputs by the column that knows them, each a vector of length 1.
         seen: Rows of the items that the user already has.
     """
 
@@ -35,7 +35,7 @@ class Person:
     def columns_for(self, signature: Signature) -> dict[str, Array]:
         """The user and context inputs of a model; what is not known is null."""
         wanted = signature.of_side("user", "context")
-        return {item.name: self.columns.get(item.name, item.null) for item in wanted}
+        return {item.name: self.columns.get(item.column, item.null) for item in wanted}
 
 
 class People:
@@ -45,7 +45,7 @@ class People:
         frame: Raw user columns, sorted by id.
         seen: Rows of users and of items, sorted by the first.
         id_column: The raw user id.
-        inputs: The user inputs of the models, by name.
+        inputs: The user inputs of the models, by the column that knows them.
     """
 
     def __init__(self, frame: pl.DataFrame, seen: pl.DataFrame, id_column: str, inputs: Mapping[str, Input]) -> None:
@@ -56,7 +56,7 @@ class People:
     @classmethod
     def read(cls, bundle: Bundle) -> People:
         """Read a bundle's users."""
-        inputs = features_of(tuple(bundle.signatures.values()), "user")
+        inputs = {item.column: item for one in bundle.signatures.values() for item in one.of_side("user")}
         return cls(bundle.table(USERS), bundle.table(SEEN), str(bundle.roles.user), inputs)
 
     def find(self, user: int | str | None, given: Mapping[str, Array]) -> Person:
@@ -69,7 +69,9 @@ class People:
         row = self._row(identity)
         known = self._known(row) if row is not None else self._named(identity)
         seen = NOTHING if row is None else self._items[self._starts[row] : self._starts[row + 1]]
-        return Person(identity, row is not None, {**known, **given}, seen)
+        # One value that is given may stand for several that are known.
+        here = {column: given[item.name] for column, item in self._inputs.items() if item.name in given}
+        return Person(identity, row is not None, {**known, **given, **here}, seen)
 
     def _identity(self, user: object) -> int | str | None:
         """The id in the type of the data: a command line gives numbers as text."""

@@ -58,7 +58,7 @@ class Recommender:
         self._catalogue = Catalogue.read(bundle)
         self._people = people or People.read(bundle)
         inputs = features_of(tuple(held.values()), "user", "context")
-        # What somebody met, where the queries read it: raw columns of that name are nobody's history.
+        # What somebody met, where a model reads it: raw columns of that name are nobody's history.
         self._history = HISTORY_COLUMN if "history" in bundle.manifest.get("reads", []) else None
         # The id says who asks, and with it what has been seen; as a feature it would only say the first.
         self._inputs = {name: item for name, item in inputs.items() if name != bundle.roles.user}

@@ -38,6 +38,7 @@ class Input:
         raw: The column's type in the data.
         side: Whose column it is: user, item or context (of the event).
         is_list: Each row holds a list of such values.
+        stored: The column of the users of a bundle that knows it, where that has another name.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Input:
     raw: str
     side: str
     is_list: bool = False
+    stored: str = ""
 
     @classmethod
     def of(cls, column: Column) -> Input:
@@ -52,6 +54,18 @@ class Input:
         sides = [tag.value for tag in (Tag.USER, Tag.ITEM) if tag in column.tags]
         side = sides[0] if sides else Tag.CONTEXT.value
         return cls(column.name, input_dtype(column.dtype), column.dtype.value, side, column.is_list)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Input:
+        """Read what `to_json` wrote."""
+        name, dtype, raw, side = (str(value[key]) for key in ("name", "dtype", "raw", "side"))
+        stored = str(value.get("stored", ""))
+        return cls(name, dtype, raw, side, is_list=bool(value.get("is_list", False)), stored=stored)
+
+    @property
+    def column(self) -> str:
+        """The column of the users or items of a bundle that knows it."""
+        return self.stored or self.name
 
     @property
     def element(self) -> Input:
@@ -73,9 +87,10 @@ class Input:
             return rows_of([np.empty(0, numpy_dtype(self.dtype))])
         return np.array([NULLS[self.dtype]], dtype=numpy_dtype(self.dtype))
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "null": EMPTY_LIST if self.is_list else NULL_RULES[self.dtype]}
+        told = {name: value for name, value in asdict(self).items() if name != "stored" or value}
+        return {**told, "null": EMPTY_LIST if self.is_list else NULL_RULES[self.dtype]}
 
 
 @dataclass(frozen=True)
@@ -141,9 +156,7 @@ class Signature:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Signature:
         """Read what `to_json` wrote."""
-        fields = [{name: each[name] for name in ("name", "dtype", "raw", "side")} for each in value["inputs"]]
-        lists = [bool(each.get("is_list", False)) for each in value["inputs"]]
-        inputs = tuple(Input(**each, is_list=one) for each, one in zip(fields, lists, strict=True))
+        inputs = tuple(Input.from_json(each) for each in value["inputs"])
         return cls(inputs, str(value["output"]["name"]), int(value["output"]["width"]))
 
 
