@@ -11,6 +11,7 @@ from typing import Any
 
 from core.files import read_json
 from pipeline.runner import Step
+from pipeline.sides import base_of, sides_of, title_of
 
 LISTS = ("recall", "ndcg", "sampled_hr", "sampled_ndcg")
 HEADLINES = {"ranker": ("auc", "gauc", "logloss"), "retriever": LISTS, "catalogue": LISTS}
@@ -60,17 +61,16 @@ def _row(step: Step) -> tuple[str, ...]:
 def _print_metrics(console: Any, metrics: Mapping[str, Any]) -> None:
     from rich.table import Table
 
-    from pipeline.commands.judged import TITLES
     from pipeline.report.measures import place
 
-    for part, names in HEADLINES.items():
-        if part not in metrics:
-            continue
-        rows = list(_figures(metrics[part], part))
+    sides = sides_of(metrics)
+    for side in sorted(sides, key=lambda side: list(HEADLINES).index(base_of(side))):
+        part, names = sides[side], HEADLINES[base_of(side)]
+        rows = list(_figures(part, side))
         known = {name for _, figures in rows for name in figures if name.partition("@")[0] in names}
         shown = sorted(known, key=place)
         table = Table(box=None, pad_edge=False)
-        table.add_column(f"{TITLES.get(part, part)}, test split")
+        table.add_column(f"{title_of(side, part)}, test split")
         for name in shown:
             table.add_column(name, justify="right")
         for model, figures in rows:

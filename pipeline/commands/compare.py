@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from core.errors import UserError
-from pipeline.commands.judged import TITLES, JudgedRun, print_table
+from pipeline.commands.judged import JudgedRun, print_table
 
 if TYPE_CHECKING:
     from train.evaluation.intervals import Replicates
@@ -37,7 +37,7 @@ def compare(paths: Sequence[Path], *, split: str, confidence: float) -> None:
         cure = "compare rankers with rankers and candidate generators with candidate generators"
         raise UserError(f"these runs have no model in common that was judged on {split}", where="RUN", cure=cure)
     for side in sides:
-        _print(side, split, confidence, list(lines(runs, side, split, confidence)))
+        _print(runs[0].title(side), split, confidence, list(lines(runs, side, split, confidence)))
     if any(one.samples() is None for one in runs):
         typer.echo("no intervals: metrics_users.parquet is missing in a run; gyrfalcon evaluate RUN writes it")
 
@@ -53,7 +53,7 @@ def _require_alike(runs: Sequence[JudgedRun], sides: Sequence[str]) -> None:
             if mine != theirs:
                 names = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
                 told = ", ".join(f"{name}: {theirs.get(name)} against {mine.get(name)}" for name in names)
-                told = f"{TITLES.get(side, side)}: the runs were judged by other protocols ({told})"
+                told = f"{first.title(side)}: the runs were judged by other protocols ({told})"
                 raise UserError(told, where=str(other.path), cure=CURE)
 
 
@@ -103,13 +103,11 @@ def _ends(ends: Sequence[float] | None, sign: str) -> str:
     return "" if ends is None else f"{ends[0]:{sign}.4f} to {ends[1]:{sign}.4f}"
 
 
-def _print(side: str, split: str, confidence: float, table: Sequence[Line]) -> None:
+def _print(title: str, split: str, confidence: float, table: Sequence[Line]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(
-        title=f"{TITLES.get(side, side)} on {split}, {100 * confidence:g} % intervals over users", title_justify="left"
-    )
+    shown = Table(title=f"{title} on {split}, {100 * confidence:g} % intervals over users", title_justify="left")
     for at, head in enumerate(HEADS):
         shown.add_column(head, justify="left" if at < 3 else "right", no_wrap=at != 1)
     for line in table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import typer
 
 from core import log
 from core.errors import UserError
-from pipeline.commands.judged import SIDES, TITLES, USERS_FILE, print_table
+from pipeline.commands.judged import USERS_FILE, print_table
 from pipeline.commands.run import Request, run
+from pipeline.sides import sides_of, title_of
 
 if TYPE_CHECKING:
     from pipeline.spec import RunSpec
@@ -92,14 +94,14 @@ def _judge(run_dir: Path, spec: RunSpec, request: Request, splits: list[str], *,
             fresh.replace(run_dir / USERS_FILE)
             write_json(run_dir / "metrics.json", metrics)
     for split in splits:
-        for side in SIDES:
-            if split in metrics.get(side, {}):
-                _print(metrics[side], side, split)
+        for side, part in sides_of(metrics).items():
+            if split in part:
+                _print(part, title_of(side, part), split)
     for line in metrics["verdicts"]:
         typer.echo(line)
 
 
-def _print(part: dict[str, Any], side: str, split: str) -> None:
+def _print(part: Mapping[str, Any], title: str, split: str) -> None:
     """One table: a line a figure, a column a model."""
     from rich.markup import escape
     from rich.table import Table
@@ -108,7 +110,6 @@ def _print(part: dict[str, Any], side: str, split: str) -> None:
 
     models = {str(part["model"]): part[split]}
     models |= {name: one[split] for name, one in part.get("baselines", {}).items() if split in one}
-    title = TITLES.get(side, side)
     shown = Table(title=f"{title} on {split}", title_justify="left")
     shown.add_column("figure")
     for name in models:

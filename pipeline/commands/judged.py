@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.files import hash_file, read_json
+from pipeline.sides import sides_of, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 USERS_FILE = "metrics_users.parquet"
 WIDTH = 200
-SIDES = ("retriever", "catalogue", "ranker")
-TITLES = {"catalogue": "ranker over the catalogue"}
-"""What a side is called, where it is not by its name."""
 
 
 def print_table(table: Table) -> None:
@@ -69,16 +67,20 @@ class JudgedRun:
         return found
 
     def sides(self) -> list[str]:
-        """Which of SIDES it has."""
-        return [side for side in SIDES if isinstance(self.metrics.get(side), Mapping)]
+        """What was judged (`pipeline.sides`)."""
+        return list(sides_of(self.metrics))
+
+    def title(self, side: str) -> str:
+        """What a side is called."""
+        return title_of(side, sides_of(self.metrics)[side])
 
     def model(self, side: str) -> str:
         """The kind of model."""
-        return str(self.metrics[side].get("model", side))
+        return str(sides_of(self.metrics)[side].get("model", side))
 
     def figures(self, side: str, split: str) -> dict[str, float]:
         """The numbers of its model; none where the split was not judged."""
-        found = self.metrics[side].get(split)
+        found = sides_of(self.metrics)[side].get(split)
         items = found.items() if isinstance(found, Mapping) else ()
         return {name: value for name, value in items if isinstance(value, int | float)}
 

@@ -9,16 +9,19 @@ from pipeline.report.files import Run
 from pipeline.report.plots import Series, calibration_chart, roc_chart, score_chart
 from pipeline.report.view import Figure
 from pipeline.report.words import model_name
+from pipeline.sides import sides_of
 
 Curves = Mapping[str, Mapping[str, Any]]
 
 
 def figures(run: Run) -> tuple[Figure, ...]:
-    """Drawings of the curves that the evaluation kept: the ranker first, then its baselines."""
-    curves = run.metrics.get("curves", {}).get("ranker", {})
-    own = (run.metrics.get("ranker") or {}).get("model")
-    named = {model_name(name): curves[name] for name in sorted(curves, key=lambda name: name != own)}
-    found = [_calibration(named), _scores(named), _roc(named)]
+    """Drawings of the curves that the evaluation kept, by target: the ranker first, then its baselines."""
+    kept, found = run.metrics.get("curves", {}), []
+    for side, part in sides_of(run.metrics).items():
+        curves, own = kept.get(side, {}), part.get("model")
+        target = f" ({part['target']})" if "target" in part else ""
+        named = {f"{model_name(name)}{target}": curves[name] for name in sorted(curves, key=lambda name: name != own)}
+        found += [_calibration(named), _scores(named), _roc(named)]
     return tuple(figure for figure in found if figure is not None)
 
 

@@ -11,6 +11,7 @@ from pipeline.report.files import Run
 from pipeline.report.measures import Measure, measure, place
 from pipeline.report.view import Cell, Fact, ResultRow, ResultTable, SegmentRow, Verdict
 from pipeline.report.words import model_name
+from pipeline.sides import base_of, sides_of, title_of
 
 SPLITS = ("test", "valid")
 CHIEF = {"ranker": "logistic", "retriever": "popularity", "catalogue": "popularity"}
@@ -19,7 +20,6 @@ FEW = 20
 """Users or rows below which a segment says little."""
 LISTS = ("recall", "ndcg", "sampled_hr", "sampled_ndcg")
 DECISIVE = {"ranker": ("auc", "logloss"), "retriever": LISTS, "catalogue": LISTS}
-TITLES = {"catalogue": "Ranker over the catalogue"}
 
 
 def verdicts(run: Run) -> tuple[Verdict, ...]:
@@ -55,19 +55,21 @@ def headline(run: Run) -> tuple[Fact, ...]:
 
 def tables(run: Run) -> tuple[ResultTable, ...]:
     """One table for each model and split."""
-    found = [_table(run, side, split) for side in ("ranker", "retriever", "catalogue") for split in SPLITS]
+    sides = sides_of(run.metrics)
+    in_order = sorted(sides, key=lambda side: list(CHIEF).index(base_of(side)))
+    found = [_table(run, side, sides[side], split) for side in in_order for split in SPLITS]
     return tuple(table for table in found if table is not None)
 
 
-def _table(run: Run, side: str, split: str) -> ResultTable | None:
-    part = run.metrics.get(side) or {}
+def _table(run: Run, side: str, part: Mapping[str, Any], split: str) -> ResultTable | None:
+    base = base_of(side)
     own = _split(part, split)
     if not own:
         return None
     others = {name: _split(value, split) for name, value in part.get("baselines", {}).items()}
     models = {str(part.get("model", side)): own, **{name: value for name, value in others.items() if value}}
     chosen = {name: measure(name) for name in sorted(own, key=place) if _is_measure(name)}
-    chief = models.get(CHIEF[side], {})
+    chief = models.get(CHIEF[base], {})
     rows = [
         _row(name, figures, models, chosen, chief=chief if at == 0 else {})
         for at, (name, figures) in enumerate(models.items())
@@ -75,8 +77,9 @@ def _table(run: Run, side: str, split: str) -> ResultTable | None:
     told = [part, *(part.get("baselines", {}).get(name, {}) for name in list(models)[1:])]
     rows = [_spread(row, each.get(split), chosen) for row, each in zip(rows, told, strict=True)]
     heads = tuple(Fact(each.label, each.arrow, each.note) for each in chosen.values())
-    title = f"{TITLES.get(side, side.capitalize())} on the {'test' if split == 'test' else 'validation'} split"
-    words = _words(own, chief, chosen, model_name(CHIEF[side]).lower(), DECISIVE[side])
+    name = title_of(side, part)
+    title = f"{name[:1].upper()}{name[1:]} on the {'test' if split == 'test' else 'validation'} split"
+    words = _words(own, chief, chosen, model_name(CHIEF[base]).lower(), DECISIVE[base])
     protocol = tuple(str(line) for line in run.metrics.get("protocol", {}).get(side, ()))
     folded = split != SPLITS[0] and bool(_split(part, SPLITS[0]))
     segments = _segments(part[split], chosen)

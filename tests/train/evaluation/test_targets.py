@@ -26,13 +26,13 @@ MMOE = {"kind": "mmoe", "embedding_dim": 4, "experts": 2, "expert_hidden": [8], 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return write_two(tmp_path_factory.mktemp("two"), rows=3000).dataset
+    return write_two(tmp_path_factory.mktemp("two"), rows=2000).dataset
 
 
 @pytest.fixture(scope="module")
 def trained(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("train")
-    spec = {"model": MMOE, "epochs": 2, "batch_size": 128, "optimizer": {"rate": 0.02, "embedding_rate": 0.2}}
+    spec = {"model": MMOE, "epochs": 1, "batch_size": 128, "optimizer": {"rate": 0.02, "embedding_rate": 0.2}}
     train_ranker(data, RankerSpec.model_validate({**spec, "seeds": [1, 2]}), out / "ranker", seed=1, device=CPU)
     return out
 
