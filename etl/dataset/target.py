@@ -22,7 +22,7 @@ class TargetSpec(Spec):
         at_least: Positive where the value is at least this (ratings).
         equals: Positive where the value is this (`">50K"`). With neither rule the column itself holds 0 and 1.
         every_row: Every row is positive: the data hold nothing but what happened (purchases, plays). Candidate
-            generators learn from such rows; a ranker has nothing to tell apart.
+            generators learn from such rows; a ranker needs `train.ranker.negatives`.
 
     Example:
         >>> TargetSpec(column="rating", at_least=4).at_least
