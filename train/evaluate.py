@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Container, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from train.evaluation.goals import every, side_of
 from train.evaluation.identity import identity, labels
 from train.evaluation.ranker import evaluate_ranker
 from train.evaluation.ranker_catalogue import evaluate_ranker_catalogue
+from train.evaluation.refitted import baseline_in, judged_apart
 from train.evaluation.retriever import evaluate_retriever
 from train.evaluation.sample import frame_of
 from train.evaluation.seeds import figures_by_seed
@@ -62,27 +63,12 @@ def evaluate(
     held = {name: train_dir / name for name in ("ranker", "retriever") if (train_dir / name / "model.json").exists()}
     if not held:
         raise UserError("there is no trained model here", where=str(train_dir), cure="run the train stage first")
-    found: dict[str, Found] = {}
-    if "ranker" in held:
-        ranker = load_ranker(held["ranker"])
-        main, *others = ranker.features.targets
-        rivals = {one.name: _rivals(held["ranker"] / name) for one, name in baselines_of(ranker.features).items()}
-        further = {one.name: rivals[one.name] for one in others}
-        found["ranker"] = evaluate_ranker(
-            dataset, ranker, rivals[main.name], spec, device, splits=splits, further=further
-        )
-    over = "retriever" in held or spec.ranker_catalogue
-    catalogue = Catalogue.of(dataset, spec, device, splits) if over else None
-    if catalogue and "retriever" in held:
-        found["retriever"] = evaluate_retriever(catalogue, load_retriever(held["retriever"]))
-    if catalogue and spec.ranker_catalogue:
-        found["catalogue"] = evaluate_ranker_catalogue(catalogue, _ranker_of(held))
-    if catalogue and seconds is not None:
-        seconds.update(catalogue.seconds)
+    judge = functools.partial(_found, dataset, spec=spec, device=device, seconds=seconds)
+    found = judged_apart(held, splits, judge)
     result = _merged(found)
     for side in found:
-        judge = functools.partial(_of_seed, dataset, side=side, spec=spec, device=device, splits=splits)
-        result[side] |= figures_by_seed(held["ranker" if side == "catalogue" else side], judge)
+        one = functools.partial(_of_seed, dataset, side=side, spec=spec, device=device, splits=splits)
+        result[side] |= figures_by_seed(held["ranker" if side == "catalogue" else side], one)
     sides = every(found)
     result["judged"] = {**identity(dataset), "protocol": {one: _protocol(one, spec, held, dataset) for one in sides}}
     if users_file is not None:
@@ -97,6 +83,46 @@ def _rivals(baseline: Path) -> dict[str, Ranker]:
     return {"logistic": load_ranker(baseline)} if (baseline / "model.json").exists() else {}
 
 
+def _found(
+    dataset: Dataset,
+    held: Mapping[str, Path],
+    splits: Sequence[str],
+    joined: Container[str],
+    *,
+    spec: EvaluateSpec,
+    device: torch.device,
+    seconds: MutableMapping[str, float] | None = None,
+    sides: Container[str] = ("ranker", "retriever", "catalogue"),
+) -> dict[str, Found]:
+    """Judge every side; `joined` names those that have learned from the validation split too."""
+    found: dict[str, Found] = {}
+    if "ranker" in held and "ranker" in sides:
+        ranker = load_ranker(held["ranker"])
+        main, *others = ranker.features.targets
+        names = baselines_of(ranker.features)
+        rivals = {one.name: _rivals(baseline_in(held["ranker"], name)) for one, name in names.items()}
+        further = {one.name: rivals[one.name] for one in others}
+        found["ranker"] = evaluate_ranker(
+            dataset, ranker, rivals[main.name], spec, device, splits=splits, further=further
+        )
+    asked: dict[bool, Catalogue] = {}
+
+    def catalogue(side: str) -> Catalogue:
+        known = side in joined
+        if known not in asked:
+            asked[known] = Catalogue.of(dataset, spec, device, splits, joined=known)
+        return asked[known]
+
+    if "retriever" in held and "retriever" in sides:
+        found["retriever"] = evaluate_retriever(catalogue("retriever"), load_retriever(held["retriever"]))
+    if spec.ranker_catalogue and "catalogue" in sides:
+        found["catalogue"] = evaluate_ranker_catalogue(catalogue("ranker"), _ranker_of(held))
+    if seconds is not None:
+        for each in asked.values():
+            seconds.update(each.seconds)
+    return found
+
+
 def _ranker_of(held: Mapping[str, Path]) -> Ranker:
     if "ranker" not in held:
         told = "there is no ranker that could rank the catalogue"
@@ -108,12 +134,9 @@ def _of_seed(
     dataset: Dataset, directory: Path, *, side: str, spec: EvaluateSpec, device: torch.device, splits: Sequence[str]
 ) -> Mapping[str, Any]:
     """Figures of one of several trainings, without rivals."""
-    if side == "ranker":
-        return evaluate_ranker(dataset, load_ranker(directory), {}, spec, device, splits=splits).metrics
-    catalogue = Catalogue.of(dataset, spec.model_copy(update={"baselines": ()}), device, splits)
-    if side == "catalogue":
-        return evaluate_ranker_catalogue(catalogue, load_ranker(directory)).metrics
-    return evaluate_retriever(catalogue, load_retriever(directory)).metrics
+    alone = spec.model_copy(update={"baselines": ()})
+    judge = functools.partial(_found, dataset, spec=alone, device=device, sides=(side,))
+    return judged_apart({"retriever" if side == "retriever" else "ranker": directory}, splits, judge)[side].metrics
 
 
 def _merged(found: Mapping[str, Found]) -> dict[str, Any]:

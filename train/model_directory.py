@@ -38,6 +38,7 @@ def identity(
     seed: int,
     device: torch.device,
     start: str | None = None,
+    refit: int | None = None,
 ) -> str:
     """What tells a training from another.
 
@@ -48,6 +49,7 @@ def identity(
         seed: What is drawn from.
         device: Where it is done; only the kind counts.
         start: A hash of what an earlier run has learned, where it begins with that.
+        refit: The epochs of a second training on both splits; None: it is a first one.
     """
     return hash_json(
         {
@@ -58,6 +60,7 @@ def identity(
             "seed": seed,
             "device": device.type,
             "start": start,
+            "refit": refit,
         }
     )
 

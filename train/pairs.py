@@ -67,6 +67,11 @@ class Interactions:
         chosen = (self.split_P < SPLITS.index(split)) | (self.split_P == FOLD_IN)
         return ItemSets.of(self.user_P[chosen], self.item_P[chosen], users=self.users, items=self.items)
 
+    def joined(self) -> Interactions:
+        """The same with the validation split counted among the training split, as a refit learns from them."""
+        valid_P = self.split_P == SPLITS.index("valid")
+        return replace(self, split_P=self.split_P.masked_fill(valid_P, SPLITS.index("train")))
+
     def to(self, device: torch.device) -> Interactions:
         """The same on a device."""
         user_P, item_P, positive_P = self.user_P.to(device), self.item_P.to(device), self.positive_P.to(device)

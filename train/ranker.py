@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from train.model_directory import WEIGHTS, features_of, finished, identity, read
 from train.models.rank.logistic import LogisticSpec
 from train.predict import predict
 from train.ranker_batches import RankerRows
+from train.refit import BOTH, chosen_then_refitted, forget_choice, told
 from train.seeds import train_each
 from train.spec import OptimizerSpec, RankerSpec
 from train.targets import chosen, figures_of, weights_of
@@ -153,6 +154,7 @@ def baseline_spec(spec: RankerSpec, rows: int) -> RankerSpec:
         negatives=spec.negatives,
         optimizer=OptimizerSpec(rate=0.01, embedding="rowwise_adagrad", embedding_rate=0.2),
         monitor=spec.monitor,
+        refit=spec.refit,
         patience=2,
         checkpoint_seconds=spec.checkpoint_seconds,
     )
@@ -183,49 +185,64 @@ def _train(
     start: Earlier | None,
 ) -> dict[str, Any]:
     """Train one model into `out`, unless a killed run has already finished it."""
-    run = identity(
-        spec, [features], _hashes(dataset, spec), seed=seed, device=device, start=start.digest() if start else None
-    )
-    done = finished(out, run)
-    if done is None:
-        done = _train_afresh(dataset, features, spec, out, run=run, seed=seed, device=device, start=start)
-    remove_checkpoint(out)
-    return done
+    job = _Training(dataset, features, spec, seed, device, start)
+    if not spec.refit:
+        forget_choice(out)
+        return job.run(out)
+    first = replace(job, spec=spec.model_copy(update={"refit": False}))
+    return chosen_then_refitted(out, first.run, lambda epochs: replace(job, refit=epochs).run(out))
 
 
-def _train_afresh(
-    dataset: Dataset,
-    features: Features,
-    spec: RankerSpec,
-    out: Path,
-    *,
-    run: str,
-    seed: int,
-    device: torch.device,
-    start: Earlier | None,
-) -> dict[str, Any]:
-    source = RankerRows(dataset, features, spec, device)
-    train = source.shuffled("train", spec.batch_size, seed=seed)
-    valid = source.in_order("valid", max(spec.batch_size, VALID_ROWS))
-    with seeded(seed, device):
-        module = spec.model.build(features).to(device)
-        begun = _begun(start, module, spec, features, dataset)
+@dataclass(frozen=True)
+class _Training:
+    """Everything that one training reads."""
 
-        def validate() -> Mapping[str, float]:
-            return figures_of(features.targets, *predict(module, valid.epoch(0)))
+    dataset: Dataset
+    features: Features
+    spec: RankerSpec
+    seed: int
+    device: torch.device
+    start: Earlier | None
+    refit: int | None = None
 
-        of_targets = TargetsLoss(spec.loss, features.targets, weights_of(features, spec.model, spec.weights))
-        with _forward(module, spec, device) as forward:
+    def run(self, out: Path) -> dict[str, Any]:
+        """Train into `out`, unless it is done."""
+        hashes, start = _hashes(self.dataset, self.spec), self.start.digest() if self.start else None
+        features, seed, device = [self.features], self.seed, self.device
+        run = identity(self.spec, features, hashes, seed=seed, device=device, start=start, refit=self.refit)
+        done = finished(out, run)
+        if done is None:
+            done = self._afresh(out, run)
+        remove_checkpoint(out)
+        return done
 
-            def loss(batch: Batch) -> Tensor:
-                return of_targets(forward(batch), batch)
+    def _afresh(self, out: Path, run: str) -> dict[str, Any]:
+        spec, features, device = self.spec, self.features, self.device
+        source = RankerRows(self.dataset, features, spec, device)
+        train = source.shuffled(["train"] if self.refit is None else BOTH, spec.batch_size, seed=self.seed)
+        with seeded(self.seed, device):
+            module = spec.model.build(features).to(device)
+            begun = _begun(self.start, module, spec, features, self.dataset)
+            of_targets = TargetsLoss(spec.loss, features.targets, weights_of(features, spec.model, spec.weights))
+            with _forward(module, spec, device) as forward:
 
-            task = Task(module, loss, train, validate, memory=begun.memory)
-            outcome = fit(task, _plan(spec, run), out, device=device)
-    told = [outcome.arithmetic, spec.precision != "float32" and spec.precision, spec.compile and "compiled"]
-    outcome = replace(outcome, arithmetic=", ".join(word for word in told if word))
-    description = {"run": run, "seed": seed, "features": asdict(features), **begun.description()}
-    return write_model(out, module, spec, outcome, monitor=spec.monitor, description=description)
+                def loss(batch: Batch) -> Tensor:
+                    return of_targets(forward(batch), batch)
+
+                task = Task(module, loss, train, self._validation(source, module), memory=begun.memory)
+                outcome = fit(task, replace(_plan(spec, run), epochs_only=self.refit), out, device=device)
+        words = [outcome.arithmetic, spec.precision != "float32" and spec.precision, spec.compile and "compiled"]
+        outcome = replace(outcome, arithmetic=", ".join(word for word in words if word))
+        description = {"run": run, "seed": self.seed, "features": asdict(features), **begun.description()}
+        history, more = (outcome, {}) if self.refit is None else told(out, outcome)
+        return write_model(out, module, spec, history, monitor=spec.monitor, description=description, more=more)
+
+    def _validation(self, source: RankerRows, module: nn.Module) -> Callable[[], Mapping[str, float]]:
+        """What the validation split says; nothing where it is trained on."""
+        if self.refit is not None:
+            return dict
+        valid = source.in_order("valid", max(self.spec.batch_size, VALID_ROWS))
+        return lambda: figures_of(self.features.targets, *predict(module, valid.epoch(0)))
 
 
 def _begun(start: Earlier | None, module: nn.Module, spec: RankerSpec, features: Features, dataset: Dataset) -> Begun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import polars as pl
 import torch
@@ -39,18 +40,18 @@ class RankerRows:
     spec: RankerSpec
     device: torch.device
 
-    def shuffled(self, split: str, batch_size: int, *, seed: int) -> Batches:
-        """Rows of a split to learn from, in another order and with other negatives each epoch."""
-        return self._batches(split, batch_size, seed=seed)
+    def shuffled(self, splits: Sequence[str], batch_size: int, *, seed: int) -> Batches:
+        """Rows of one split or several to learn from, in another order and with other negatives each epoch."""
+        return self._batches(splits, batch_size, seed=seed)
 
     def in_order(self, split: str, batch_size: int) -> Batches:
         """Rows of a split to be judged by, in order; negatives are the same each time and for each model."""
-        return self._batches(split, batch_size, seed=None)
+        return self._batches([split], batch_size, seed=None)
 
-    def _batches(self, split: str, batch_size: int, *, seed: int | None) -> Batches:
+    def _batches(self, splits: Sequence[str], batch_size: int, *, seed: int | None) -> Batches:
         stored = replace(self.features, lists=tuple(one for one in self.features.lists if one.of is None))
         batches: Batches = Loader(
-            self.dataset.files(split),
+            self._files(splits),
             stored,
             batch_size,
             shuffle=seed is not None,
@@ -59,9 +60,9 @@ class RankerRows:
             device=self.device,
         )
         if self.spec.history is not None:
-            known = self._histories.during(split).to(self.device)
+            known = self._histories.during(splits[-1]).to(self.device)
             batches = WithHistory(batches, known, self._met_columns, longest=self.spec.history.longest)
-        return batches if self.spec.negatives is None else self._with_negatives(batches, split, batch_size, seed)
+        return batches if self.spec.negatives is None else self._with_negatives(batches, splits, batch_size, seed)
 
     @property
     def _extra(self) -> Sequence[str]:
@@ -89,10 +90,13 @@ class RankerRows:
             if one.of is not None
         }
 
-    def _with_negatives(self, batches: Batches, split: str, batch_size: int, seed: int | None) -> Batches:
+    def _files(self, splits: Sequence[str]) -> list[Path]:
+        return [file for split in splits for file in self.dataset.files(split)]
+
+    def _with_negatives(self, batches: Batches, splits: Sequence[str], batch_size: int, seed: int | None) -> Batches:
         assert self.spec.negatives is not None
         columns = replaced_columns(self.dataset, self.features)
-        liked = Liked(self._known_pairs(split))
+        liked = Liked(self._known_pairs(splits[-1]))
         return WithNegatives(
             batches,
             batch_size=batch_size,
@@ -102,9 +106,9 @@ class RankerRows:
             liked=liked,
             count=self.spec.negatives.count,
             seed=self.spec.negatives.seed if seed is None else seed,
-            split=split,
+            split=splits[-1],
             frozen=seed is None,
-            full=self._rows_of(split, liked.sets.sizes == liked.items),
+            full=self._rows_of(splits, liked.sets.sizes == liked.items),
         )
 
     def _known_pairs(self, split: str) -> Pairs:
@@ -116,9 +120,9 @@ class RankerRows:
         user_P, item_P = (one[known_P].to(self.device) for one in (every.user_P, every.item_P))
         return Pairs(user_P, item_P, users=every.users, items=every.items)
 
-    def _rows_of(self, split: str, chosen_U: Tensor) -> int:
-        """How many rows of a split belong to some users."""
+    def _rows_of(self, splits: Sequence[str], chosen_U: Tensor) -> int:
+        """How many rows of some splits belong to some users."""
         if not bool(chosen_U.any()):
             return 0
-        user = pl.scan_parquet(self.dataset.files(split)).select(USER_INDEX).collect()[USER_INDEX]
+        user = pl.scan_parquet(self._files(splits)).select(USER_INDEX).collect()[USER_INDEX]
         return int(chosen_U.cpu()[torch.from_numpy(user.to_numpy().copy()).to(torch.int64)].sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from train.model_directory import WEIGHTS, features_of, finished, identity, read
 from train.models.retrieve.base import CountedModel, Facts, Reads, RetrieverModel, Scores, Sizes, Towers, TrainedModel
 from train.models.retrieve.popularity import PopularitySpec
 from train.pairs import Interactions, Pairs, read_interactions, read_tables, side_features, take
+from train.refit import chosen_then_refitted, forget_choice, told
 from train.seeds import train_each
 from train.spec import RetrieverSpec
 from train.trainer import Outcome, Plan, Task, fit
@@ -179,18 +180,20 @@ def train_retriever(
     user, item = side_features(dataset, "user"), side_features(dataset, "item")
     single, hashes = spec.model_copy(update={"seeds": ()}), _hashes(dataset)
     start = Earlier.of(spec.start_from, "retriever", start_from)
+    sizes = Sizes(user, item, interactions.users, interactions.items)
+    job = _Training(dataset, interactions, sizes, single, seed, device, start)
 
     def one(seed: int, directory: Path) -> dict[str, Any]:
-        run = identity(single, [user, item], hashes, seed=seed, device=device, start=start.digest() if start else None)
-        done = finished(directory, run, more=["pairs"])
-        if done is None:
-            sizes = Sizes(user, item, interactions.users, interactions.items)
-            training = _Training(dataset, interactions.to(device), sizes, single, seed, device, start)
-            trained = training.run(directory, run)
-            retriever = Retriever(trained.module, sizes, single)
-            done = _write(directory, retriever, trained, run=run, seed=seed, pairs=len(training.pairs))
-        remove_checkpoint(directory)
-        return done
+        again = replace(job, seed=seed)
+        if not spec.refit:
+            forget_choice(directory)
+            return again.run(directory, hashes)
+        first = replace(again, spec=single.model_copy(update={"refit": False}))
+
+        def refitted(epochs: int) -> dict[str, Any]:
+            return replace(again, interactions=interactions.joined(), refit=epochs).run(directory, hashes)
+
+        return chosen_then_refitted(directory, lambda out: first.run(out, hashes), refitted)
 
     return train_each(spec.seeds, one, out, seed=seed, larger_is_better=True)
 
@@ -231,6 +234,7 @@ class _Training:
     seed: int
     device: torch.device
     start: Earlier | None = None
+    refit: int | None = None
 
     @property
     def pairs(self) -> Pairs:
@@ -244,7 +248,25 @@ class _Training:
             )
         return pairs
 
-    def run(self, out: Path, run: str) -> _Trained:
+    def run(self, out: Path, hashes: Mapping[str, str]) -> dict[str, Any]:
+        """Train into `out`, unless it is done."""
+        features, start = [self.sizes.user, self.sizes.item], self.start.digest() if self.start else None
+        seed, device = self.seed, self.device
+        run = identity(self.spec, features, hashes, seed=seed, device=device, start=start, refit=self.refit)
+        done = finished(out, run, more=["pairs"])
+        if done is None:
+            there = replace(self, interactions=self.interactions.to(device))
+            trained = there.train(out, run)
+            retriever = Retriever(trained.module, self.sizes, self.spec)
+            more = {"pairs": len(there.pairs)}
+            if self.refit is not None:
+                outcome, refit = told(out, trained.outcome)
+                trained, more = replace(trained, outcome=outcome), {**more, **refit}
+            done = _write(out, retriever, trained, run=run, seed=seed, more=more)
+        remove_checkpoint(out)
+        return done
+
+    def train(self, out: Path, run: str) -> _Trained:
         """Train, by whichever way the model knows."""
         model, pairs = self.spec.model, self.pairs
         with seeded(self.seed, self.device):
@@ -257,7 +279,8 @@ class _Training:
                 model.fill(module, facts)
                 return _Trained(module.eval())
             task = self._task(model, module, facts, queries_at(tables.user, histories, "valid"))
-            outcome = fit(replace(task, memory=begun.memory), self._plan(run), out, device=self.device)
+            plan = replace(self._plan(run), epochs_only=self.refit)
+            outcome = fit(replace(task, memory=begun.memory), plan, out, device=self.device)
         return _Trained(module.eval(), outcome, begun)
 
     def _begun(self, module: Towers | Scores) -> Begun:
@@ -274,6 +297,12 @@ class _Training:
     def _task(self, model: RetrieverModel, module: Towers | Scores, facts: Facts, users: Batch) -> Task:
         if not isinstance(model, TrainedModel):
             raise TypeError(f"{model.kind} can neither be counted nor trained")
+        batches = model.batches(facts, batch_size=self.spec.batch_size, seed=self.seed)
+        validate = self._validation(module, facts, users) if self.refit is None else dict
+        return Task(module, model.objective(module, facts), batches, validate, settle=module.settle)
+
+    def _validation(self, module: Towers | Scores, facts: Facts, users: Batch) -> Callable[[], Mapping[str, float]]:
+        """What the validation split says of the module."""
         holdout = Holdout.of(self.interactions, "valid")
         if not len(holdout.user_Q):
             raise UserError(
@@ -287,8 +316,7 @@ class _Training:
             figures = holdout.figures(scorer_of(module, queries, facts.tables.item), ks=[k])["all"]
             return {name: figures[name] for name in (f"recall@{k}", f"ndcg@{k}")}
 
-        batches = model.batches(facts, batch_size=self.spec.batch_size, seed=self.seed)
-        return Task(module, model.objective(module, facts), batches, validate, settle=module.settle)
+        return validate
 
     def _plan(self, run: str) -> Plan:
         spec = self.spec
@@ -307,7 +335,9 @@ class _Training:
         )
 
 
-def _write(out: Path, retriever: Retriever, trained: _Trained, *, run: str, seed: int, pairs: int) -> dict[str, Any]:
+def _write(
+    out: Path, retriever: Retriever, trained: _Trained, *, run: str, seed: int, more: Mapping[str, Any]
+) -> dict[str, Any]:
     description = {
         "run": run,
         "seed": seed,
@@ -317,11 +347,9 @@ def _write(out: Path, retriever: Retriever, trained: _Trained, *, run: str, seed
         "items": retriever.items,
         **trained.begun.description(),
     }
-    spec, more = retriever.spec, {"pairs": pairs}
+    spec, outcome = retriever.spec, trained.outcome
     monitor = _monitor(spec)
-    return write_model(
-        out, retriever.module, spec, trained.outcome, monitor=monitor, description=description, more=more
-    )
+    return write_model(out, retriever.module, spec, outcome, monitor=monitor, description=description, more=more)
 
 
 def _monitor(spec: RetrieverSpec) -> str:

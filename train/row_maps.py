@@ -71,15 +71,20 @@ def grown(before: Sequence[int], now: Sequence[int], *, last: int = 0) -> Tensor
 def moved(blocks: Sequence[Block], sides: Mapping[str, Renumbered]) -> Tensor:
     """The map of a weight whose rows belong to users or items.
 
+    Where there is a row for somebody new, who is new begins with that.
+
     Example:
         >>> items = Renumbered(torch.tensor([1, -1, 0]), before=2)
+        >>> moved([Block("items")], {"items": items}).tolist()
+        [1, -1, 0]
         >>> moved([Block("items", more=1)], {"items": items}).tolist()
-        [1, -1, 0, 2]
+        [1, 2, 0, 2]
     """
     parts, start = [], 0
     for block in blocks:
         side = sides[block.of]
-        parts.append(torch.where(side.source_N == FRESH, FRESH, side.source_N + start))
+        new = start + side.before if block.more else FRESH
+        parts.append(torch.where(side.source_N == FRESH, new, side.source_N + start))
         parts.append(torch.arange(block.more) + start + side.before)
         start += side.before + block.more
     return torch.cat(parts)

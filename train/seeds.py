@@ -16,10 +16,14 @@ from core import log
 from core.files import read_json, write_bytes, write_json
 from train.checkpoint import OPTIMIZER
 from train.model_directory import WEIGHTS
+from train.refit import CHOICE
 
 VERSION = 1
 FILE = "seeds.json"
-COPIED = (WEIGHTS, OPTIMIZER, "history.json", "model.json")  # model.json comes last, and so vouches for the other two
+COPIED = (
+    *(f"{CHOICE}/{name}" for name in (WEIGHTS, OPTIMIZER, "history.json", "model.json")),
+    *(WEIGHTS, OPTIMIZER, "history.json", "model.json"),
+)  # model.json comes last, and so vouches for the other two
 
 TrainOne = Callable[[int, Path], dict[str, Any]]
 
@@ -86,6 +90,7 @@ def _put_in_front(best: Path, out: Path) -> None:
     last.unlink(missing_ok=True)
     for name in COPIED:
         if (best / name).exists():
+            (out / name).parent.mkdir(exist_ok=True)
             write_bytes(out / name, (best / name).read_bytes())
         else:
             (out / name).unlink(missing_ok=True)

@@ -99,10 +99,13 @@ class FitSpec(Spec):
         start_from: Begin with the weights of an earlier run, `monday` or `{run: monday, optimizer: true}`, from which
             the ETL went on too (`etl.start_from`); None: begin with fresh weights.
         keep_optimizer: Keep the memory of the optimizer beside the weights, for a later `start_from`.
+        refit: When the epoch is chosen, train once more on the training and the validation split, for so many epochs:
+            that model is judged by the test split and exported.
     """
 
     start_from: StartFrom | None = None
     keep_optimizer: bool = False
+    refit: bool = False
 
 
 class RankerSpec(FitSpec):

@@ -173,7 +173,7 @@ def _memory(memory: Mapping[str, Tensor], maps: Mapping[str, Tensor]) -> dict[st
 
 
 def _counts(source_R: Tensor, before: int) -> dict[str, int]:
-    known = int((source_R != FRESH).sum())
+    known = len(torch.unique(source_R[source_R != FRESH]))
     return {"kept": known, "fresh": len(source_R) - known, "gone": before - known}
 
 

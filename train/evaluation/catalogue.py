@@ -67,13 +67,22 @@ class Catalogue:
     _counted: dict[str, Asked] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset, spec: EvaluateSpec, device: torch.device, splits: Sequence[str]) -> Catalogue:
-        """Read a data set.
+    def of(
+        cls,
+        dataset: Dataset,
+        spec: EvaluateSpec,
+        device: torch.device,
+        splits: Sequence[str],
+        *,
+        joined: bool = False,
+    ) -> Catalogue:
+        """Read a data set; `joined`: the validation split was learned from too, see `train.refit`.
 
         Raises:
             UserError: It has no users and items, a file is damaged, or a segment is of no known column.
         """
         interactions = read_interactions(dataset)
+        interactions = interactions.joined() if joined else interactions
         parts = segments(dataset, interactions, spec.segments)
         interactions = interactions.to(device)
         return cls(dataset, interactions, Histories.of(interactions), parts, spec, splits)
