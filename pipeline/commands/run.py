@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ from core import log
 from core.errors import UserError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pipeline.spec import RunSpec
     from pipeline.stages import Context
+    from pipeline.track.spec import TrackSpec
 
 ONE_STAGE = ("etl", "train", "evaluate", "export")
 
@@ -64,11 +68,25 @@ def run(request: Request) -> None:
             cure=f"fetch it with: gyrfalcon data fetch {named.dataset}",
         )
     context = context_of(request, spec, request.runs_dir / spec.name)
-    steps = execute(context, Range(request.start, request.end), dry=request.dry)
+    with _tracked(context, None if request.dry else spec.track):
+        steps = execute(context, Range(request.start, request.end), dry=request.dry)
     if request.dry:
         print_plan(steps)
     else:
         print_summary(context.run_dir, steps)
+
+
+def _tracked(context: Context, track: TrackSpec | None) -> AbstractContextManager[None]:
+    """What writes the run down elsewhere; not where the ETL is the last stage, since nothing was read of `track`."""
+    from pipeline.track.spec import TrackSpec
+
+    if not isinstance(track, TrackSpec):
+        return contextlib.nullcontext()
+    from pipeline.track.tracker import tracked
+
+    settings = context.spec.model_dump(mode="json", by_alias=True)
+    settings = {name: value for name, value in settings.items() if name not in ("tune", "track")}
+    return tracked(track, context.spec.name, settings, context.run_dir)
 
 
 def context_of(request: Request, spec: RunSpec, run_dir: Path) -> Context:
@@ -80,7 +98,8 @@ def context_of(request: Request, spec: RunSpec, run_dir: Path) -> Context:
     from pipeline.stages import Context
 
     sources = spec.data.resolve(request.config.parent)
-    spec = spec.model_copy(update={"etl": spec.etl.placed(request.config.parent)})
+    # No stage may know of a search or of who is told: nothing that a run writes depends on them.
+    spec = spec.model_copy(update={"etl": spec.etl.placed(request.config.parent), "tune": None, "track": None})
     start, begun = _start_from(request, spec, run_dir), _begun_from(request, spec, run_dir)
     return Context(spec, sources, run_dir, request.device, start, begun)
 
