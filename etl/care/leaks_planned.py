@@ -12,7 +12,7 @@ from core.dataset import TARGET
 from core.errors import UserError
 from etl.care.findings import Finding
 from etl.dataset.sources import Roles
-from etl.dataset.splits import ColumnSplit, RandomSplit, SplitSpec, UserRandomSplit
+from etl.dataset.splits import ColumnSplit, RandomSplit, SplitSpec, UserRandomSplit, UsersSplit
 from etl.features import FeatureSpec
 from etl.ops.base import Operator, Rows
 from etl.ops.windows.clock import seconds
@@ -84,7 +84,7 @@ def plan_findings(
     features: Sequence[FeatureSpec], split: SplitSpec, roles: Roles, targets: Collection[str]
 ) -> Iterator[Finding]:
     """What the settings alone tell; `targets` are the raw columns that tell the targets."""
-    chance = isinstance(split, RandomSplit | UserRandomSplit)
+    chance = isinstance(split, RandomSplit | UserRandomSplit | UsersSplit)
     if chance and roles.time:
         told = f"the split is random though {roles.time} tells the time, so models learn from rows later than those"
         yield Finding("split", roles.time, f"{told} that judge them; `split: time` is the honest one")

@@ -17,7 +17,7 @@ from etl.care.samples import Sizes, take
 from etl.dataset.entities import Catalogue
 from etl.dataset.label import Labelled
 from etl.dataset.latest import write_latest
-from etl.dataset.splits import ColumnSplit
+from etl.dataset.splits import ColumnSplit, UsersSplit
 from etl.dataset.tables import write_table
 from etl.dataset.target import Goal
 from etl.engines import Sunk
@@ -100,10 +100,13 @@ def _raw_schema(data: Labelled, fitted: Fitted) -> Schema:
     return Schema(tuple(replace(one, nullable=nulls.get(one.name, one.nullable) > 0) for one in columns))
 
 
-def gone_rows(data: Labelled) -> dict[str, Any]:
-    """The rows that are in no split: those that rules dropped, and those that the split set aside."""
+def gone_rows(data: Labelled, spec: EtlSpec) -> dict[str, Any]:
+    """The rows that are in no split: those that rules dropped, and those that the split set aside or folded in."""
     dropped = [one.to_json() for one in data.raw.dropped]
-    return {"dropped": dropped, "aside": data.seen.rows - sum(data.rows.values())}
+    left = data.seen.rows - sum(data.rows.values())
+    if isinstance(spec.split, UsersSplit):
+        return {"dropped": dropped, "aside": 0, "fold_in": left}
+    return {"dropped": dropped, "aside": left}
 
 
 def told_targets(data: Labelled) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
         start_from: Where `spec.start_from` lies; by default seen from the working directory.
 
     Returns:
-        Figures: `engine`, `rows` by split, `dropped`: what each rule for rows did, `aside`: rows in no split,
+        Figures: `engine`, `rows` by split, `dropped`: what each rule for rows did, `aside`, `fold_in`: rows in no split,
         `phases`: name -> `rows`, `seconds` and `rows_per_second`, and `learned`: see `etl.dataset.earlier.provenance`.
 
     Raises:
@@ -76,7 +76,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
     learned = provenance(fitted, earlier)
-    gone = gone_rows(data)
+    gone = gone_rows(data, spec)
     write_manifest(
         dataset,
         files,

@@ -53,6 +53,7 @@ MEASURES = {
     "ece": _lower("Calibration error"),
     "accuracy": _higher("Accuracy"),
     "recall": _higher("Recall"),
+    "capped_recall": _higher("Capped recall"),
     "ndcg": _higher("NDCG"),
     "hr": _higher("Hit rate"),
     "mrr": _higher("MRR"),

@@ -80,6 +80,8 @@ def gone(run: Run) -> list[Fact]:
         found.append(Fact("Rows dropped", f"{sum(lost.values()):,} of {rules[0]['before']:,}", note))
     if figures.get("aside"):
         found.append(Fact("Rows set aside", f"{figures['aside']:,}", "before a cut, their answers not known yet"))
+    if figures.get("fold_in"):
+        found.append(Fact("Rows folded in", f"{figures['fold_in']:,}", "what is known of users who are held out"))
     return found
 
 

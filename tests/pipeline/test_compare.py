@@ -114,7 +114,7 @@ def test_two_runs_in_one_table(runs: tuple[Path, Path]) -> None:
     assert low <= theirs - ours <= high
     # The same popularity in both: every difference and both ends of its interval are zero.
     same = [line for line in lines(read, "retriever", "test", 0.95) if line[1] == "fast"]
-    assert len(same) == 12
+    assert len(same) == 14
     assert {line[5] for line in same} == {"+0.0000"}
     assert {line[6] for line in same} == {"+0.0000 to +0.0000", ""}  # coverage is no mean over users
 

@@ -39,6 +39,7 @@ def test_metrics_by_hand() -> None:
     ideal = sum(1 / log(i + 1) for i in range(1, 5))
     expected = {
         "recall@4": [1.0, 0.2, 0.0],
+        "capped_recall@4": [1.0, 0.25, 0.0],
         "ndcg@4": [(1 + 1 / log(4)) / (1 + 1 / log(3)), (1 / log(5)) / ideal, 0.0],
         "hr@4": [1.0, 1.0, 0.0],
         "mrr@4": [1.0, 0.25, 0.0],
@@ -68,8 +69,16 @@ def test_ranx_agrees(k: int) -> None:
     qrels = Qrels({f"{u:03}": {str(int(i)): 1 for i in relevant[u].nonzero()} for u in range(users)})
     lists = [zip(best[u].tolist(), score[u].tolist(), strict=True) for u in range(users)]
     run = Run({f"{u:03}": {str(i): s for i, s in one} for u, one in enumerate(lists)})
-    theirs = {"recall": "recall", "ndcg": "ndcg", "hr": "hit_rate", "mrr": "mrr", "map": "map"}
-    share = {"map": positives.sizes.clamp(max=k) / positives.sizes.double()}  # ranx divides by all positives
+    theirs = {
+        "recall": "recall",
+        "capped_recall": "recall",
+        "ndcg": "ndcg",
+        "hr": "hit_rate",
+        "mrr": "mrr",
+        "map": "map",
+    }
+    reachable = positives.sizes.clamp(max=k) / positives.sizes.double()  # ranx divides by all positives
+    share = {"map": reachable, "capped_recall": reachable}
     expected = ranx(qrels, run, [f"{name}@{k}" for name in theirs.values()], return_mean=False)
     for ours, name in theirs.items():
         values = found[f"{ours}@{k}"] * share.get(ours, 1.0)

@@ -63,14 +63,14 @@ def draw(user_C: Tensor, item_C: Tensor, *, met: ItemSets, weight_I: Tensor | No
 
 
 def _require_enough(user_C: Tensor, met: ItemSets, there_I: Tensor, spec: SampledSpec) -> None:
-    left_C = int(there_I.sum()) - met.only(there_I).sizes[user_C]
-    if len(left_C) and int(left_C.min()) < spec.negatives:
+    left = int((int(there_I.sum()) - met.only(there_I).sizes[user_C]).min()) if len(user_C) else spec.negatives
+    if left < spec.negatives:
         known = " and somebody liked in training" if spec.by == "popularity" else ""
         raise UserError(
             f"{spec.negatives} items are to be drawn for each item to be found, and of those that a user has not "
-            f"met{known} there are {int(left_C.min())}",
+            f"met{known} there are {left}",
             where="evaluate.protocol.negatives",
-            cure=f"draw at most {int(left_C.min())}, or rank the whole catalogue (protocol: full)",
+            cure=f"{f'draw at most {left}, or ' if left else ''}rank the whole catalogue (protocol: full)",
         )
 
 

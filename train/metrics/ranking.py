@@ -15,7 +15,7 @@ def per_user(hit_UK: Tensor, positives_U: Tensor, *, k: int) -> dict[str, Tensor
     """Metrics at `k` of each user, from which places of the list hold something to be found.
 
     With P the positives of a user and r(i) = 1 when place i (from 1) is a hit:
-    recall = sum r(i) / P; hr = whether there is a hit; mrr = 1 / place of the first hit, or 0;
+    recall = sum r(i) / P; capped_recall = sum r(i) / min(k, P) (Liang et al., 2018, section 4.2); hr = whether there is a hit; mrr = 1 / place of the first hit, or 0;
     ndcg = sum r(i) / log2(i + 1) over the same sum for a list that starts with min(k, P) hits;
     map = sum r(i) (hits up to i) / i over min(k, P).
 
@@ -30,7 +30,7 @@ def per_user(hit_UK: Tensor, positives_U: Tensor, *, k: int) -> dict[str, Tensor
     Example:
         >>> figures = per_user(torch.tensor([[False, True]]), torch.tensor([4]), k=2)
         >>> {name: value.item() for name, value in figures.items() if name != "ndcg@2"}
-        {'recall@2': 0.25, 'hr@2': 1.0, 'mrr@2': 0.5, 'map@2': 0.25}
+        {'recall@2': 0.25, 'capped_recall@2': 0.5, 'hr@2': 1.0, 'mrr@2': 0.5, 'map@2': 0.25}
     """
     hit = hit_UK[:, :k].to(torch.float64)
     place_K = torch.arange(1, hit.shape[1] + 1, dtype=torch.float64, device=hit.device)
@@ -41,6 +41,7 @@ def per_user(hit_UK: Tensor, positives_U: Tensor, *, k: int) -> dict[str, Tensor
     precision_UK = torch.cumsum(hit, dim=1) / place_K
     return {
         f"recall@{k}": found_U / positives_U,
+        f"capped_recall@{k}": found_U / reachable_U,
         f"ndcg@{k}": (hit * gain_K[: hit.shape[1]]).sum(dim=1) / ideal_U,
         f"hr@{k}": (found_U > 0).to(torch.float64),
         f"mrr@{k}": (hit / place_K).amax(dim=1),
