@@ -273,6 +273,6 @@ def _steps(batches: Any, number: int, start: int = 0) -> Iterator[tuple[list[int
 
 
 def test_an_epoch_is_taken_up_at_a_step(met: Dataset) -> None:
-    batches = rows_of(met).shuffled("train", 64, seed=5)
+    batches = rows_of(met).shuffled(["train"], 64, seed=5)
     assert list(_steps(batches, 2))[4:] == list(_steps(batches, 2, start=4))
     assert list(_steps(batches, 2)) != list(_steps(batches, 3))

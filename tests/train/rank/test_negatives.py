@@ -95,7 +95,7 @@ def test_what_a_user_likes_by_then_is_never_drawn(met: Dataset, split: str) -> N
     drawn, later = set(), set(pl.read_parquet(met.interactions_file).select(USER_INDEX, ITEM_INDEX).iter_rows()) - liked
     for epoch in range(20 if split == "train" else 1):
         source = rows_of(met)
-        batches = source.shuffled("train", 32, seed=2) if split == "train" else source.in_order(split, 32)
+        batches = source.shuffled(["train"], 32, seed=2) if split == "train" else source.in_order(split, 32)
         for batch in batches.epoch(epoch):
             wrong = batch.target_B == 0
             drawn |= set(
@@ -110,11 +110,11 @@ def test_what_a_user_likes_by_then_is_never_drawn(met: Dataset, split: str) -> N
 
 def test_negatives_of_training_change_and_those_of_valid_do_not(met: Dataset) -> None:
     source = rows_of(met)
-    train, valid = source.shuffled("train", 32, seed=5), source.in_order("valid", 32)
+    train, valid = source.shuffled(["train"], 32, seed=5), source.in_order("valid", 32)
     assert told(train, 1) == told(train, 1)
     assert told(train, 1)[4:] == told(train, 1, start=4)
     assert told(train, 0) != told(train, 1)
-    assert told(train, 0) != told(source.shuffled("train", 32, seed=6), 0)
+    assert told(train, 0) != told(source.shuffled(["train"], 32, seed=6), 0)
     assert told(valid, 0) == told(valid, 7)
     other = SPEC.model_copy(update={"negatives": RowNegativesSpec(count=COUNT, seed=1)})
     assert told(valid) != told(rows_of(met, other).in_order("valid", 32))
