@@ -43,7 +43,7 @@ def prepare(sources: Sources, spec: EtlSpec, out: Path, *, seed: int, start_from
         start_from: Where `spec.start_from` lies; by default seen from the working directory.
 
     Returns:
-        Figures: `engine`, `rows` by split, `dropped`: what each rule for rows did, `aside`, `fold_in`: rows in no split,
+        Figures: `engine`, `rows` by split, `dropped`: what each rule did, `aside` and `fold_in`: rows in no split,
         `phases`: name -> `rows`, `seconds` and `rows_per_second`, and `learned`: see `etl.dataset.earlier.provenance`.
 
     Raises:

@@ -15,7 +15,8 @@ def per_user(hit_UK: Tensor, positives_U: Tensor, *, k: int) -> dict[str, Tensor
     """Metrics at `k` of each user, from which places of the list hold something to be found.
 
     With P the positives of a user and r(i) = 1 when place i (from 1) is a hit:
-    recall = sum r(i) / P; capped_recall = sum r(i) / min(k, P) (Liang et al., 2018, section 4.2); hr = whether there is a hit; mrr = 1 / place of the first hit, or 0;
+    recall = sum r(i) / P; capped_recall = sum r(i) / min(k, P) (Liang et al., 2018, section 4.2);
+    hr = whether there is a hit; mrr = 1 / place of the first hit, or 0;
     ndcg = sum r(i) / log2(i + 1) over the same sum for a list that starts with min(k, P) hits;
     map = sum r(i) (hits up to i) / i over min(k, P).
 
