@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CURE = "compare runs of the same data, split and protocol"
 Line = tuple[str, ...]
 HEADS = ("figure", "run", "model", "value", "interval", "difference", "its interval")
+SEED_HEADS = ("figure", "run", "model", "mean", "deviation", "n", "each seed")
 
 
 def compare(paths: Sequence[Path], *, split: str, confidence: float) -> None:
@@ -38,6 +39,8 @@ def compare(paths: Sequence[Path], *, split: str, confidence: float) -> None:
         raise UserError(f"these runs have no model in common that was judged on {split}", where="RUN", cure=cure)
     for side in sides:
         _print(runs[0].title(side), split, confidence, list(lines(runs, side, split, confidence)))
+        if table := list(seed_lines(runs, side, split)):
+            _print_seeds(runs[0].title(side), split, table)
     if any(one.samples() is None for one in runs):
         typer.echo("no intervals: metrics_users.parquet is missing in a run; gyrfalcon evaluate RUN writes it")
 
@@ -78,6 +81,24 @@ def lines(runs: Sequence[JudgedRun], side: str, split: str, confidence: float) -
             yield (own, names[at], run.model(side), f"{found[name]:.4f}", interval, apart, apart_interval)
 
 
+def seed_lines(runs: Sequence[JudgedRun], side: str, split: str) -> Iterator[Line]:
+    """The lines of the table of seeds, figure by figure; none unless a run was trained from several."""
+    from pipeline.report.measures import measure, place
+
+    names = labels([one.path for one in runs])
+    known = [(name, run.model(side), run.seeds(side, split)) for name, run in zip(names, runs, strict=True)]
+    told = [(name, model, seeds) for name, model, seeds in known if seeds is not None]
+    figures = {figure for *_, seeds in told for figure in seeds.mean if measure(figure).note}
+    for figure in sorted(figures, key=place):
+        of_figure = [(name, model, seeds) for name, model, seeds in told if figure in seeds.mean]
+        for at, (name, model, seeds) in enumerate(of_figure):
+            deviation = seeds.deviation.get(figure)
+            spread = "n/a" if deviation is None else f"{deviation:.4f}"
+            each = ", ".join(f"{one}: {found[figure]:.4f}" for one, found in seeds.each.items() if figure in found)
+            first = measure(figure).label if at == 0 else ""
+            yield (first, name, model, f"{seeds.mean[figure]:.4f}", spread, str(seeds.count), each)
+
+
 def labels(paths: Sequence[Path]) -> list[str]:
     """The names of the runs; whole paths where two are called alike."""
     names = [path.resolve().name for path in paths]
@@ -101,6 +122,18 @@ def _replicates(runs: Sequence[JudgedRun], side: str, split: str) -> list[Replic
 
 def _ends(ends: Sequence[float] | None, sign: str) -> str:
     return "" if ends is None else f"{ends[0]:{sign}.4f} to {ends[1]:{sign}.4f}"
+
+
+def _print_seeds(title: str, split: str, table: Sequence[Line]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(title=f"{title} on {split}, over several seeds", title_justify="left")
+    for at, head in enumerate(SEED_HEADS):
+        shown.add_column(head, justify="left" if at in (0, 1, 2, 6) else "right", no_wrap=at not in (1, 6))
+    for line in table:
+        shown.add_row(*map(escape, line))
+    print_table(shown)
 
 
 def _print(title: str, split: str, confidence: float, table: Sequence[Line]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.files import hash_file, read_json
+from pipeline.seeds import Seeds, seeds_of
 from pipeline.sides import sides_of, title_of
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class JudgedRun:
         found = sides_of(self.metrics)[side].get(split)
         items = found.items() if isinstance(found, Mapping) else ()
         return {name: value for name, value in items if isinstance(value, int | float)}
+
+    def seeds(self, side: str, split: str) -> Seeds | None:
+        """Figures of each seed of its model; None where it was trained once."""
+        return seeds_of(sides_of(self.metrics)[side], split)
 
     def samples(self) -> dict[tuple[str, str, str], Sample] | None:
         """What each user adds, by side, model and split; None where the file is not there.

@@ -11,6 +11,7 @@ from pipeline.report.files import Run
 from pipeline.report.measures import Measure, measure, place
 from pipeline.report.view import Cell, Fact, ResultRow, ResultTable, SegmentRow, Verdict
 from pipeline.report.words import model_name
+from pipeline.seeds import seeds_of
 from pipeline.sides import base_of, sides_of, title_of
 
 SPLITS = ("test", "valid")
@@ -82,8 +83,21 @@ def _table(run: Run, side: str, part: Mapping[str, Any], split: str) -> ResultTa
     words = _words(own, chief, chosen, model_name(CHIEF[base]).lower(), DECISIVE[base])
     protocol = tuple(str(line) for line in run.metrics.get("protocol", {}).get(side, ()))
     folded = split != SPLITS[0] and bool(_split(part, SPLITS[0]))
-    segments = _segments(part[split], chosen)
-    return ResultTable(title, _note(own), heads, tuple(rows), words, () if folded else protocol, folded, segments)
+    segments, seeds = _segments(part[split], chosen), _seeds(part, split, chosen)
+    protocol = () if folded else protocol
+    return ResultTable(title, _note(own), heads, tuple(rows), words, protocol, folded, segments, seeds)
+
+
+def _seeds(part: Mapping[str, Any], split: str, chosen: Mapping[str, Measure]) -> tuple[ResultRow, ...]:
+    """Mean and deviation of a model that was trained from several seeds, and each of them."""
+    found = seeds_of(part, split)
+    if found is None:
+        return ()
+    rows = [("mean", f"n = {found.count}", found.mean), ("deviation", "sample, n - 1", found.deviation)]
+    rows += [(f"seed {one}", "kept" if one == found.best else "", each) for one, each in found.each.items()]
+    return tuple(
+        ResultRow(name, note, tuple(Cell(_text(figures.get(key))) for key in chosen)) for name, note, figures in rows
+    )
 
 
 def _segments(figures: Mapping[str, Any], chosen: Mapping[str, Measure]) -> tuple[SegmentRow, ...]:

@@ -116,7 +116,10 @@ class SegmentRow:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Models against baselines on one split; a folded one opens when asked."""
+    """Models against baselines on one split; a folded one opens when asked.
+
+    `seeds` has a line for the mean of several seeds, one for their deviation, and one for each.
+    """
 
     title: str
     note: str
@@ -126,6 +129,7 @@ class ResultTable:
     protocol: tuple[str, ...] = ()
     folded: bool = False
     segments: tuple[SegmentRow, ...] = ()
+    seeds: tuple[ResultRow, ...] = ()
 
 
 @dataclass(frozen=True)
