@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.files import hash_file, hash_json, read_json, write_json
 from core.version import program_version
 from pipeline import manifest
+from pipeline.sides import sides_of
 from pipeline.track import mlflow_client
 from pipeline.track.mlflow_client import metric_name
 from pipeline.track.spec import TrackSpec
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _log = log.get("track")
 NAME = ".mlflow.json"
-SIDES = ("retriever", "ranker")
 
 
 @dataclass
@@ -203,8 +203,7 @@ def final_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
         {'ranker/test/auc': 0.8, 'ranker/logistic/test/auc': 0.7}
     """
     found: dict[str, float] = {}
-    for side in SIDES:
-        part = metrics.get(side) or {}
+    for side, part in sides_of(metrics).items():
         seeds = part.get("seeds") or {}
         groups = {side: part, **{f"{side}/{name}": seeds[name] for name in ("mean", "deviation") if name in seeds}}
         groups |= {f"{side}/{name}": one for name, one in part.get("baselines", {}).items()}

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pipeline.spec import RunSpec
 
 SIDES = ("retriever", "ranker")
-JUDGING = frozenset({"monitor", "monitor_k", "seeds", "checkpoint_seconds", "start_from", "keep_optimizer", "target"})
+JUDGING = frozenset(
+    {"monitor", "monitor_k", "seeds", "checkpoint_seconds", "start_from", "keep_optimizer", "refit", "target"}
+)
 """Settings of a training that say how it is watched or repeated, not what is learned."""
 JUDGED = frozenset({"ranker.negatives"})
 """Settings that draw validation rows too."""

@@ -95,8 +95,9 @@ class Training:
 
     @property
     def _part(self) -> RankerSpec | RetrieverSpec:
+        """The settings of the model; a trial is not refitted on the rows that judge it."""
         part: RankerSpec | RetrieverSpec = getattr(self.context.spec.train, self.goal.side)
-        return part
+        return part.model_copy(update={"refit": False})
 
     def _first(self, out: Path) -> Path:
         """Where the only training lies, or that of the first seed."""
