@@ -55,7 +55,7 @@ class OnnxGraph:
     """
 
     def __init__(self, prefix: str = PREFIX) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
         self._known: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
@@ -72,7 +72,7 @@ class OnnxGraph:
         if domain not in DOMAINS:
             raise ValueError(f"domain must be one of {sorted(DOMAINS)}, got {domain!r}")
         self._domains[domain] = DOMAINS[domain]
-        output = Value(f"{self._prefix}{len(self._nodes)}_{kind}", dtype)
+        output = Value(f"{self.prefix}{len(self._nodes)}_{kind}", dtype)
         settings = {name: _attribute(value) for name, value in attributes.items()}
         names = [value.name for value in inputs]
         node = helper.make_node(kind, names, [output.name], name=f"{output.name}_node", domain=domain, **settings)
@@ -85,14 +85,14 @@ class OnnxGraph:
         array = np.asarray(values, dtype=object if dtype == "string" else np.dtype(dtype))
         key = (dtype, array.shape, json.dumps(array.tolist()).encode() if dtype == "string" else array.tobytes())
         if key not in self._known:
-            value = Value(f"{self._prefix}constant_{len(self._constants)}", dtype)
+            value = Value(f"{self.prefix}constant_{len(self._constants)}", dtype)
             self._constants.append(_tensor(array, value.name))
             self._known[key] = value
         return self._known[key]
 
     def external(self, name: str, shape: Sequence[int], dtype: str, *, offset: int, length: int) -> Value:
         """Add a constant whose bytes lie in the file `name` beside the model."""
-        value = Value(f"{self._prefix}constant_{len(self._constants)}", dtype)
+        value = Value(f"{self.prefix}constant_{len(self._constants)}", dtype)
         tensor = TensorProto(name=value.name, data_type=_element(dtype), dims=shape, data_location=TensorProto.EXTERNAL)
         for key, told in (("location", name), ("offset", offset), ("length", length)):
             tensor.external_data.add(key=key, value=str(told))
@@ -108,11 +108,11 @@ class OnnxGraph:
             out: What is carried to the next step, or one row of what the loop gives.
             rank: Number of dimensions of `out`, and of what is carried.
         """
-        ends = {f"{self._prefix}goes_on": going, f"{self._prefix}gives": out}
+        ends = {f"{self.prefix}goes_on": going, f"{self.prefix}gives": out}
         shapes: tuple[list[str | None], ...] = ([], [], [None] * rank)
         return helper.make_graph(
             [*self._nodes, *(self._named(name, value) for name, value in ends.items())],
-            f"{self._prefix}graph",
+            f"{self.prefix}graph",
             [_info(value.name, value.dtype, shape) for value, shape in zip(inputs, shapes, strict=False)],
             [_info(name, value.dtype, shape) for (name, value), shape in zip(ends.items(), shapes[1:], strict=True)],
             self._constants,
@@ -131,7 +131,7 @@ class OnnxGraph:
         finals = [self._named(name, value) for name, value in outputs.items()]
         graph = helper.make_graph(
             [*self._nodes, *finals],
-            f"{self._prefix}graph",
+            f"{self.prefix}graph",
             # One symbol an input: a shared one would let the runtime reuse buffers of the wrong length.
             [_info(value.name, value.dtype, [f"{value.name}_rows"]) for value in inputs],
             [_info(name, value.dtype, [None] * (ranks or {}).get(name, 1)) for name, value in outputs.items()],
@@ -141,7 +141,7 @@ class OnnxGraph:
         return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="gyrfalcon")
 
     def _named(self, name: str, value: Value) -> NodeProto:
-        return helper.make_node("Identity", [value.name], [name], name=f"{self._prefix}output_{name}")
+        return helper.make_node("Identity", [value.name], [name], name=f"{self.prefix}output_{name}")
 
 
 def run(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

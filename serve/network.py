@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from etl.onnx import Value, offsets_name, values_name
 from serve.graph import IR_VERSION, OPSET, OnnxGraph
+from serve.sums import sums_of, write_sums
 from train.batch import Batch, Features
 from train.jagged import Jagged
 
@@ -119,7 +120,9 @@ def network_model(module: nn.Module, features: Features, data: DataFile, *, outp
     model.ir_version = IR_VERSION
     _rename(model, {*inputs, output})
     _move_large(model, data)
-    return onnx_ir.to_proto(model)
+    sums, proto = sums_of(model.graph), onnx_ir.to_proto(model)
+    write_sums(proto, sums, PREFIX)
+    return proto
 
 
 def _example(features: Features) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from etl.onnx import GraphBuilder, Ragged, Value
 from serve.graph import OnnxGraph
-from serve.network import PREFIX
 
 LAST = 2**31 - 1
 
@@ -68,8 +67,8 @@ def each_list(graph: OnnxGraph, lists: Ragged, make: Callable[[OnnxGraph, Value]
         lists: At least one.
         make: Adds what is done with one list, a vector, to the graph that it is given: a vector.
     """
-    inner = OnnxGraph(f"{PREFIX}list_")
-    row, going = inner.input(f"{PREFIX}list_row", "int64"), inner.input(f"{PREFIX}list_going", "bool")
+    inner = OnnxGraph(f"{graph.prefix}list_")
+    row, going = inner.input(f"{inner.prefix}row", "int64"), inner.input(f"{inner.prefix}going", "bool")
     at = inner.op("Unsqueeze", row, inner.constant([0], "int64"), dtype="int64")
     edges = [inner.op("Gather", each, at, dtype="int64") for each in (begins(graph, lists), ends(graph, lists))]
     made = make(inner, inner.op("Slice", lists, *edges, dtype=lists.dtype))
