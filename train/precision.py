@@ -30,6 +30,18 @@ def fast_products(device: torch.device) -> Iterator[str]:
         torch.set_float32_matmul_precision(before)
 
 
+def in_float32(device: torch.device) -> torch.autocast:
+    """Inside the block nothing is rounded to bfloat16, whatever the block around it allows.
+
+    Example:
+        >>> cpu, ones = torch.device("cpu"), torch.ones(2, 2)
+        >>> with torch.autocast("cpu", dtype=torch.bfloat16), in_float32(cpu):
+        ...     (ones @ ones).dtype
+        torch.float32
+    """
+    return torch.autocast(device.type, enabled=False)
+
+
 def _choose(device: torch.device) -> str:
     torch.set_float32_matmul_precision("highest")
     if device.type != "cpu":

@@ -182,7 +182,7 @@ def _train(
     *,
     seed: int,
     device: torch.device,
-    start: Earlier | None,
+    start: Earlier | None = None,
 ) -> dict[str, Any]:
     """Train one model into `out`, unless a killed run has already finished it."""
     job = _Training(dataset, features, spec, seed, device, start)

@@ -281,6 +281,8 @@ class _Training:
             task = self._task(model, module, facts, queries_at(tables.user, histories, "valid"))
             plan = replace(self._plan(run), epochs_only=self.refit)
             outcome = fit(replace(task, memory=begun.memory), plan, out, device=self.device)
+        if self.spec.precision != "float32":
+            outcome = replace(outcome, arithmetic=f"{outcome.arithmetic}, {self.spec.precision}")
         return _Trained(module.eval(), outcome, begun)
 
     def _begun(self, module: Towers | Scores) -> Begun:
@@ -299,7 +301,14 @@ class _Training:
             raise TypeError(f"{model.kind} can neither be counted nor trained")
         batches = model.batches(facts, batch_size=self.spec.batch_size, seed=self.seed)
         validate = self._validation(module, facts, users) if self.refit is None else dict
-        return Task(module, model.objective(module, facts), batches, validate, settle=module.settle)
+        objective = model.objective(module, facts)
+        rounded = self.spec.precision == "bfloat16"
+
+        def loss(batch: Batch) -> Tensor:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=rounded):
+                return objective(batch)
+
+        return Task(module, loss, batches, validate, settle=module.settle)
 
     def _validation(self, module: Towers | Scores, facts: Facts, users: Batch) -> Callable[[], Mapping[str, float]]:
         """What the validation split says of the module."""
@@ -310,6 +319,7 @@ class _Training:
                 where=str(self.dataset.interactions_file),
                 cure="give the validation split a larger share (etl.split.valid)",
             )
+        holdout = holdout if self.spec.validate_users is None else holdout.some(self.spec.validate_users)
         k, queries = self.spec.monitor_k, take(users, holdout.user_Q)
 
         def validate() -> Mapping[str, float]:
@@ -332,6 +342,7 @@ class _Training:
             checkpoint_seconds=spec.checkpoint_seconds,
             average=spec.average,
             keep_optimizer=spec.keep_optimizer,
+            validate_every=spec.validate_every,
         )
 
 

@@ -12,7 +12,7 @@ from train.history_batches import HistorySpec
 from train.losses.pointwise import POINTWISE, BceSpec, PointwiseLoss
 from train.models import RANKERS, RETRIEVERS
 from train.models.rank.base import RankerModel
-from train.models.retrieve.base import CountedModel, RetrieverModel
+from train.models.retrieve.base import CountedModel, RetrieverModel, TrainedModel
 from train.negatives.rows import RowNegativesSpec
 
 Positive = Annotated[int, Field(gt=0)]
@@ -161,7 +161,10 @@ class RetrieverSpec(FitSpec):
         optimizer: How the weights move.
         average: Keep an average of the weights over the last steps, and use it; None: the weights as they are.
         seeds: Train once from each of these seeds instead of the run's; the best on the validation split is used.
+        precision: Of the matrix products of training steps; sums, scores and the loss stay float32.
         monitor_k: List length of the recall on the validation split that decides which epoch is kept.
+        validate_every: Epochs from one validation to the next; the last epoch is validated too.
+        validate_users: Choose the epoch by so many users of the validation split, drawn once; None: by all of them.
         patience: Epochs without a better figure before training stops.
         checkpoint_seconds: Time between checkpoints; one is also written after each epoch. Results never
             depend on when.
@@ -173,7 +176,10 @@ class RetrieverSpec(FitSpec):
     optimizer: OptimizerSpec = OptimizerSpec(embedding_rate=0.05)
     average: AverageSpec | None = None
     seeds: Seeds = ()
+    precision: Literal["float32", "bfloat16"] = "float32"
     monitor_k: Positive = 50
+    validate_every: Positive = 1
+    validate_users: Positive | None = None
     patience: Positive = 3
     checkpoint_seconds: Penalty = 120.0
 
@@ -183,6 +189,9 @@ class RetrieverSpec(FitSpec):
         if asked and isinstance(self.model, CountedModel):
             told = f"{self.model.kind} is counted from the data at hand, without a start or an optimizer; leave it out"
             raise fault_at((asked[0],), told)
+        if self.precision != "float32" and not (isinstance(self.model, TrainedModel) and self.model.dense_layers):
+            told = f"{self.model.kind} has no dense layers here that {self.precision} would speed up; leave it out"
+            raise fault_at(("precision",), told)
         return self
 
 

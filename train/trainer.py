@@ -177,8 +177,9 @@ class _Run:
         """Whether all epochs are done, or too many of them brought nothing better."""
         position, plan = self.position, self._plan
         stale = position.epoch - position.best_epoch
-        early = plan.epochs_only is None and position.best_epoch > 0 and stale >= plan.patience
-        return position.epoch >= plan.last or early
+        # Between two validations nobody knows whether it became better.
+        validated = bool(position.history and position.history[-1]["valid"])
+        return position.epoch >= plan.last or (validated and position.step == 0 and stale >= plan.patience)
 
     def resume(self) -> None:
         """Take up the checkpoint, if there is one."""

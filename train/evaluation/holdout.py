@@ -6,11 +6,12 @@ Shapes: Q users who are asked for, U users, K list length.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from train.determinism import epoch_random
 from train.evaluation.sample import Part, Sample
 from train.evaluation.scorer import Scorer
 from train.item_sets import ItemSets
@@ -63,6 +64,11 @@ class Holdout:
             "items": interactions.items,
         }
         return cls(user_Q, wanted, masked, warm_U, counts)
+
+    def some(self, users: int) -> Holdout:
+        """Ask so many of the users alone, drawn evenly; always the same ones, so that trainings can be compared."""
+        drawn = torch.randperm(len(self.user_Q), generator=epoch_random(0, users))[:users]
+        return replace(self, user_Q=self.user_Q[drawn.sort().values.to(self.user_Q.device)])
 
     def figures(self, scorer: Scorer, *, ks: Sequence[int]) -> dict[str, dict[str, float]]:
         """Rank the catalogue for each user and average the metrics, over all users and over warm and cold ones.

@@ -23,6 +23,7 @@ from train.losses.pairwise import softmax
 from train.models.retrieve.base import Block, Facts, Reads, Scores, Sizes, Towers, TrainedModel
 from train.models.sizes import Dropout, Width
 from train.pairs import ENTITY
+from train.precision import in_float32
 from train.sequences.batches import SequenceBatches
 from train.sequences.windows import inputs_and_next, windows
 
@@ -64,6 +65,11 @@ class NextItemModel(TrainedModel):
             )
         return self
 
+    @property
+    def dense_layers(self) -> bool:
+        """See `TrainedModel.dense_layers`."""
+        return True
+
     def encoder(self, items: ItemTable) -> Encoder:
         """What turns histories into vectors."""
         raise NotImplementedError
@@ -81,15 +87,17 @@ class NextItemModel(TrainedModel):
 
         def loss(batch: Batch) -> Tensor:
             state_QE, own_Q = encoder.predictions(batch.lists[HISTORY])
-            items = encoder.items
-            if self.negatives:
-                drawn_C = torch.randint(items.size, (self.negatives,), device=own_Q.device)
-                return against_drawn(items, state_QE, own_Q, drawn_C)
-            return linear_cross_entropy(
-                state_QE, items.table.weight, own_Q, bias_I=items.bias_I, smoothing=self.smoothing
-            )
+            with in_float32(own_Q.device):
+                return self._loss(encoder.items, state_QE.float(), own_Q)
 
         return loss
+
+    def _loss(self, items: ItemTable, state_QE: Tensor, own_Q: Tensor) -> Tensor:
+        """Over the whole catalogue, or over drawn items."""
+        if self.negatives:
+            drawn_C = torch.randint(items.size, (self.negatives,), device=own_Q.device)
+            return against_drawn(items, state_QE, own_Q, drawn_C)
+        return linear_cross_entropy(state_QE, items.table.weight, own_Q, bias_I=items.bias_I, smoothing=self.smoothing)
 
     def batches(self, facts: Facts, *, batch_size: int, seed: int) -> Batches:
         """Sequences in which each item but a user's first is a target once.

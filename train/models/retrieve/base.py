@@ -143,6 +143,11 @@ class CountedModel(RetrieverModel):
 class TrainedModel(RetrieverModel):
     """A candidate generator that gradients train."""
 
+    @property
+    def dense_layers(self) -> bool:
+        """Whether it has dense layers, whose products may be rounded to bfloat16; its loss keeps float32 then."""
+        return False
+
     def objective(self, module: Towers | Scores, facts: Facts) -> Callable[[Batch], Tensor]:
         """Make the loss: a batch -> mean loss of its rows.
 

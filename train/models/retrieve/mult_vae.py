@@ -54,6 +54,11 @@ class MultVaeSpec(TrainedModel):
     beta: Annotated[float, Field(ge=0.0)] = 0.2
     anneal: Updates = 200_000
 
+    @property
+    def dense_layers(self) -> bool:
+        """See `TrainedModel.dense_layers`."""
+        return True
+
     def build(self, sizes: Sizes) -> Towers:
         """Make fresh weights."""
         width = 2 * self.latent if self.variational else self.latent
@@ -74,11 +79,12 @@ class MultVaeSpec(TrainedModel):
             history = batch.lists[HISTORY]
             mean_BZ, log_variance_BZ = query.encoded(history)
             if log_variance_BZ is None:
-                return multinomial(decoder.scores(query.decoded(mean_BZ)), history)
+                return multinomial(decoder.scores(query.decoded(mean_BZ)).float(), history)
+            mean_BZ, log_variance_BZ = mean_BZ.float(), log_variance_BZ.float()
             latent_BZ = mean_BZ + torch.randn_like(mean_BZ) * (0.5 * log_variance_BZ).exp()
             module.updates += 1
             weight = (module.updates / self.anneal).clamp(max=self.beta)
-            wanted = multinomial(decoder.scores(query.decoded(latent_BZ)), history)
+            wanted = multinomial(decoder.scores(query.decoded(latent_BZ)).float(), history)
             return wanted + weight * divergence(mean_BZ, log_variance_BZ)
 
         return loss

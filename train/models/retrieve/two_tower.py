@@ -21,6 +21,7 @@ from train.losses.sampled import log_chance, sampled_softmax
 from train.models.retrieve.base import Facts, Scores, Sizes, Towers, TrainedModel
 from train.models.sizes import Dropout, Hidden, Width
 from train.pairs import Tables, take
+from train.precision import in_float32
 
 
 class TwoTowerSpec(TrainedModel):
@@ -48,6 +49,11 @@ class TwoTowerSpec(TrainedModel):
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     correction: bool = True
     uniform_negatives: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def dense_layers(self) -> bool:
+        """See `TrainedModel.dense_layers`."""
+        return bool(self.hidden)
 
     def build(self, sizes: Sizes) -> Towers:
         """Make the towers.
@@ -111,7 +117,8 @@ class _Objective:
         query_BV = self._towers.query(take(self._tables.user, user_B))
         item_CV = self._towers.item(take(self._tables.item, item_C))
         log_chance_C = self._log_chance(len(item_B))[item_C] if self._correct else None
-        return sampled_softmax(query_BV @ item_CV.T, place[: len(item_B)], log_chance_C)
+        with in_float32(item_B.device):
+            return sampled_softmax(query_BV.float() @ item_CV.float().T, place[: len(item_B)], log_chance_C)
 
     def _log_chance(self, pairs: int) -> Tensor:
         return log_chance(self._share_I, self._even_I, pairs=pairs, uniform=self._uniform)
