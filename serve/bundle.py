@@ -1,6 +1,6 @@
 """The bundle: one directory with everything that serving needs, and how it is opened.
 
-    ranker.onnx (+ .data)  raw columns in, `score` float32 [rows] out
+    ranker.onnx (+ .data)  raw columns in, `score` float32 [rows] out; of several targets `score_NAME` of each too
     retriever.onnx         raw user columns in, `vector` float32 [rows, width] out; or, of models that have no vectors,
                            `scores` float32 [rows, items]
     items.parquet          raw item columns, one row an item, and its vector
@@ -44,10 +44,18 @@ SCORE = "__score__"
 """Column of golden.parquet: float32 score."""
 SCORES = "__scores__"
 """Column of golden.parquet: float32 scores of all items, null where they would take too much room."""
-OUTPUTS = {"score": SCORE, "vector": VECTOR, "scores": SCORES}
-"""Column of golden.parquet by output of a model."""
 USER_ROW, ITEM_ROW = "user_row", "item_row"
 """Columns of seen.parquet, UInt32, sorted by the first."""
+
+
+def column_of(output: str) -> str:
+    """The column of golden.parquet that holds what a model must give.
+
+    Example:
+        >>> column_of("score") == SCORE, column_of("score_purchase")
+        (True, '__score_purchase__')
+    """
+    return f"__{output}__"
 
 
 @dataclass(frozen=True)

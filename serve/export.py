@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from torch import nn
 
 from core import log
 from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
@@ -33,6 +34,7 @@ from serve.query import Query, query_of
 from serve.runtime import Model
 from serve.signature import Array, Signature
 from serve.spec import ExportSpec
+from serve.targets import answers_of, further_outputs
 from train.batch import Batch
 from train.histories import END, Histories
 from train.models.retrieve.base import Reads, Scores
@@ -72,12 +74,13 @@ def write_bundle(
     start = perf_counter()
     query = query_of(parts.retriever, parts.dataset) if parts.retriever else None
     met = met_of(parts.ranker, parts.dataset, column=ranker_column(kept_of(parts))) if parts.ranker else None
-    signatures = _write_models(parts, query, met, out)
+    answers = answers_of(parts.ranker.module, parts.ranker.features, spec.rank_by) if parts.ranker else None
+    signatures = _write_models(parts, query, met, out, answers=answers)
     models_seconds = perf_counter() - start
     _tell_given(parts, signatures)
     index = _write_entities(parts, spec, out) if parts.dataset.has_entities else None
     _write_schema(parts, signatures, out)
-    golden = _write_golden(parts, spec, signatures, out, query=query, met=met)
+    golden = _write_golden(parts, spec, signatures, out, query=query, met=met, answers=answers)
     if parts.dataset.has_entities:
         _try_nobody(signatures, golden, out)
     contents = {
@@ -104,12 +107,15 @@ def _write_manifest(dataset: Dataset, contents: Mapping[str, Any], out: Path) ->
     return sum(entry["bytes"] for entry in files.values())
 
 
-def _write_models(parts: Parts, query: Query | None, met: Met | None, out: Path) -> dict[str, Signature]:
+def _write_models(
+    parts: Parts, query: Query | None, met: Met | None, out: Path, *, answers: nn.Module | None
+) -> dict[str, Signature]:
     signatures = {}
-    if parts.ranker:
-        file, ranker = out / f"{layout.RANKER}.onnx", parts.ranker
+    if parts.ranker and answers is not None:
+        file, features = out / f"{layout.RANKER}.onnx", parts.ranker.features
+        beside = further_outputs(features)
         signatures[layout.RANKER] = export_model(
-            file, parts.fitted, ranker.module, ranker.features, output="score", further=met
+            file, parts.fitted, answers, features, output="score", further=met, beside=beside
         )
     if query:
         file = out / f"{layout.RETRIEVER}.onnx"
@@ -192,14 +198,16 @@ def _write_golden(
     *,
     query: Query | None,
     met: Met | None,
+    answers: nn.Module | None,
 ) -> pl.DataFrame:
     raw = pl.read_parquet(parts.dataset.sample_file).head(spec.golden_rows)
     if kept_of(parts):
         raw = with_met(raw, parts.dataset, out / layout.USERS)
     wanted = dict.fromkeys(name for signature in signatures.values() for name in signature.names)
     golden = raw.select(list(wanted)) if wanted else raw
-    if parts.ranker:
-        golden = with_scores(golden, raw, parts.fitted, parts.ranker.module, parts.ranker.features, met=met)
+    if parts.ranker and answers is not None:
+        features, beside = parts.ranker.features, further_outputs(parts.ranker.features)
+        golden = with_scores(golden, raw, parts.fitted, answers, features, met=met, beside=beside)
     if query:
         golden = with_answers(golden, raw, parts.fitted, query)
     write_table(golden, out / layout.GOLDEN)

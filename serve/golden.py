@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from serve.bundle import SCORE, SCORES, VECTOR
+from serve.bundle import SCORE, SCORES, VECTOR, column_of
 from serve.signature import Array
 from train.batch import Batch, Features
 from train.read import jagged
@@ -68,13 +68,16 @@ def with_scores(
     features: Features,
     *,
     met: Met | None = None,
+    beside: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Add the ranker's scores for the raw rows."""
+    """Add the ranker's scores for the raw rows; outputs `beside` the score are further columns of what it gives."""
     more = met.columns(raw) if met else []
     own = [name for name in features.names if name not in {column.name for column in more}]
     outputs = transform.transform(raw.lazy(), columns=own).collect().hstack(more)
-    scores = run_module(module, outputs, features, sigmoid=True)
-    return golden.with_columns(pl.Series(SCORE, scores, dtype=pl.Float32))
+    scores = run_module(module, outputs, features, sigmoid=not beside)
+    columns = [SCORE, *map(column_of, beside)]
+    named = zip(columns, scores.reshape(-1, len(columns)).T, strict=True)
+    return golden.with_columns(pl.Series(name, part, dtype=pl.Float32) for name, part in named)
 
 
 def with_answers(golden: pl.DataFrame, raw: pl.DataFrame, transform: FrameTransform, query: Query) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -63,14 +63,15 @@ def stored(graph: OnnxGraph, tensor: Tensor, data: DataFile) -> Value:
 class _Flat(nn.Module):
     """A module over a Batch as one over tensors, which is what the exporter takes."""
 
-    def __init__(self, module: nn.Module, names: tuple[str, ...], *, sigmoid: bool) -> None:
+    def __init__(self, module: nn.Module, names: tuple[str, ...], *, sigmoid: bool, apart: bool) -> None:
         super().__init__()
-        self.module, self.names, self.sigmoid = module, names, sigmoid
+        self.module, self.names, self.sigmoid, self.apart = module, names, sigmoid, apart
 
-    def forward(self, ids_BF: Tensor, dense_BD: Tensor, *parts: Tensor) -> Tensor:
+    def forward(self, ids_BF: Tensor, dense_BD: Tensor, *parts: Tensor) -> Tensor | tuple[Tensor, ...]:
         lists = {name: Jagged(*parts[2 * place : 2 * place + 2]) for place, name in enumerate(self.names)}
         out: Tensor = self.module(Batch(ids_BF, dense_BD, lists=lists))
-        return torch.sigmoid(out) if self.sigmoid else out
+        out = torch.sigmoid(out) if self.sigmoid else out
+        return out.unbind(1) if self.apart else out
 
 
 def input_names(features: Features) -> tuple[str, ...]:
@@ -85,15 +86,24 @@ def input_names(features: Features) -> tuple[str, ...]:
     return (IDS, DENSE, *(one for name in names for one in (values_name(name), offsets_name(name))))
 
 
-def network_model(module: nn.Module, features: Features, data: DataFile, *, output: str, sigmoid: bool) -> ModelProto:
+def network_model(
+    module: nn.Module,
+    features: Features,
+    data: DataFile,
+    *,
+    output: str,
+    sigmoid: bool,
+    beside: Sequence[str] = (),
+) -> ModelProto:
     """Export a module in evaluation mode.
 
     Args:
-        module: Batch -> logit_B, or Batch -> vector_BD.
+        module: Batch -> logit_B, or Batch -> vector_BD; with outputs beside, one matrix with a column for each.
         features: What the module reads; gives F and D.
         data: Takes the large tensors.
         output: Name of the output.
         sigmoid: Turn the logit into a probability.
+        beside: Names of further outputs.
 
     Returns:
         A model with the inputs `input_names` (int64 but for `dense_BD`, which is float32); every other name starts
@@ -101,7 +111,8 @@ def network_model(module: nn.Module, features: Features, data: DataFile, *, outp
     """
     import onnx_ir
 
-    flat = _Flat(module, tuple(one.name for one in features.lists), sigmoid=sigmoid).eval()
+    outputs = [output, *beside]
+    flat = _Flat(module, tuple(one.name for one in features.lists), sigmoid=sigmoid, apart=len(outputs) > 1).eval()
     inputs = list(input_names(features))
     example, shapes = _example(features)
     with _quiet(), torch.no_grad():
@@ -112,13 +123,13 @@ def network_model(module: nn.Module, features: Features, data: DataFile, *, outp
             dynamic_shapes=shapes,
             opset_version=OPSET,
             input_names=inputs,
-            output_names=[output],
+            output_names=outputs,
             verbose=False,
         )
     assert program is not None
     model = program.model
     model.ir_version = IR_VERSION
-    _rename(model, {*inputs, output})
+    _rename(model, {*inputs, *outputs})
     _move_large(model, data)
     sums, proto = sums_of(model.graph), onnx_ir.to_proto(model)
     write_sums(proto, sums, PREFIX)

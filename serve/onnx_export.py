@@ -70,6 +70,7 @@ def export_model(
     output: str,
     width: int = 0,
     further: Further | None = None,
+    beside: Sequence[str] = (),
 ) -> Signature:
     """Write `file` (and `file.data` with the large tensors): raw columns in, `output` out.
 
@@ -81,6 +82,7 @@ def export_model(
         output: Name of the output.
         width: Length of an output vector, 0 for one number a row.
         further: Features that no workflow makes.
+        beside: Names of outputs beside it; the module then gives a matrix with a column for each, finished.
 
     Returns:
         Inputs and output, as `schema.json` keeps them.
@@ -89,27 +91,29 @@ def export_model(
     needed = set(transform.inputs_of([name for name in features.names if name not in more]))
     read = {column.name: Input.of(column) for column in transform.input_schema if column.name in needed}
     inputs = tuple({**{item.name: item for item in more.values()}, **read}.values())
-    _check_names(inputs, output)
+    outputs = (output, *beside)
+    _check_names(inputs, outputs)
     data_file = file.with_name(f"{file.name}.data")
     with data_file.open("wb") as handle:
         data = DataFile(handle, data_file.name)
         network = written_model(module, data, output=output)
-        network = network or network_model(module, features, data, output=output, sigmoid=width == 0)
+        sigmoid = width == 0 and not beside
+        network = network or network_model(module, features, data, output=output, sigmoid=sigmoid, beside=beside)
     if data_file.stat().st_size == 0:
         data_file.unlink()
     front = _front(transform, inputs, features, further)
-    _write(file, _merge(front, network, output))
-    return Signature(inputs, output, width)
+    _write(file, _merge(front, network, outputs))
+    return Signature(inputs, output, width, tuple(beside))
 
 
-def _check_names(inputs: Sequence[Input], output: str) -> None:
+def _check_names(inputs: Sequence[Input], outputs: Sequence[str]) -> None:
     """Inputs carry the raw names, so these must leave the names inside the model alone."""
     tensors = [one for item in inputs for one in item.tensors]
     names = [one.name for one in tensors]
     for item in tensors:
         if (
             names.count(item.name) > 1
-            or item.name in {IDS, DENSE, output}
+            or item.name in {IDS, DENSE, *outputs}
             or item.name.startswith((ETL_PREFIX, PREFIX, "front_", LIST))
         ):
             raise UserError("a raw column cannot have this name in a served model", where=item.name, cure="rename it")
@@ -193,7 +197,7 @@ def _cast(graph: OnnxGraph, value: Value, dtype: str) -> Value:
     return graph.op("Cast", value, dtype=dtype, to=int(target))
 
 
-def _merge(front: onnx.ModelProto, network: onnx.ModelProto, output: str) -> onnx.ModelProto:
+def _merge(front: onnx.ModelProto, network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
     """Join the graphs at ids and dense.
 
     `onnx.compose` is not used: it checks the parts, and a part alone has its large tensors nowhere. Names
@@ -208,7 +212,7 @@ def _merge(front: onnx.ModelProto, network: onnx.ModelProto, output: str) -> onn
     graph.node.extend(network.graph.node)
     graph.initializer.extend(network.graph.initializer)
     del graph.output[:]
-    graph.output.extend(value for value in network.graph.output if value.name == output)
+    graph.output.extend(value for value in network.graph.output if value.name in outputs)
     domains = {entry.domain for entry in front.opset_import}
     merged.opset_import.extend(entry for entry in network.opset_import if entry.domain not in domains)
     return merged

@@ -29,13 +29,13 @@ class InferRequest:
         id: The client's name for it, given back.
         columns: Every input of the model by name.
         rows: Length of the answer.
-        binary: Whether the output goes back as raw bytes.
+        outputs: What goes back, and whether as raw bytes; of a request that names none, every output.
     """
 
     id: str | None
     columns: Mapping[str, Array]
     rows: int
-    binary: bool
+    outputs: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,26 @@ def parse_request(body: bytes, head_length: str | None, signature: Signature) ->
     identity = head.get("id")
     if identity is not None and not isinstance(identity, str):
         raise UserError("`id` must be a text")
-    return InferRequest(identity, columns, signature.check(columns), _wants_binary(head, signature))
+    return InferRequest(identity, columns, signature.check(columns), _wanted_outputs(head, signature))
 
 
-def format_response(name: str, request: InferRequest, signature: Signature, values: Array) -> InferResponse:
-    """Write the answer."""
-    output: dict[str, Any] = {"name": signature.output, "datatype": "FP32", "shape": list(values.shape)}
-    raw = to_bytes(values) if request.binary else b""
-    if request.binary:
-        output["parameters"] = {"binary_data_size": len(raw)}
-    else:
-        output["data"] = to_json(values)
-    head: dict[str, Any] = {"model_name": name, "model_version": MODEL_VERSION, "outputs": [output]}
+def format_response(name: str, request: InferRequest, answers: Mapping[str, Array]) -> InferResponse:
+    """Write the answer: the outputs that were asked for."""
+    outputs, raw = [], b""
+    for key, binary in request.outputs.items():
+        values = answers[key]
+        output: dict[str, Any] = {"name": key, "datatype": "FP32", "shape": list(values.shape)}
+        if binary:
+            part = to_bytes(values)
+            output["parameters"], raw = {"binary_data_size": len(part)}, raw + part
+        else:
+            output["data"] = to_json(values)
+        outputs.append(output)
+    head: dict[str, Any] = {"model_name": name, "model_version": MODEL_VERSION, "outputs": outputs}
     if request.id is not None:
         head["id"] = request.id
     text = json.dumps(head).encode()
-    return InferResponse(text + raw, len(text) if request.binary else None)
+    return InferResponse(text + raw, len(text) if any(request.outputs.values()) else None)
 
 
 def _columns(tensors: Mapping[str, Array], signature: Signature) -> dict[str, Array]:
@@ -115,6 +119,7 @@ def describe_model(name: str, signature: Signature) -> dict[str, Any]:
     inputs = [{"name": item.name, "datatype": DATATYPES[item.dtype], "shape": [-1]} for item in signature.tensors]
     shape = [-1, signature.width] if signature.width else [-1]
     outputs = [{"name": signature.output, "datatype": "FP32", "shape": shape}]
+    outputs += [{"name": name, "datatype": "FP32", "shape": [-1]} for name in signature.further]
     head = {"name": name, "versions": [MODEL_VERSION], "platform": "onnxruntime_onnx"}
     return {**head, "inputs": inputs, "outputs": outputs}
 
@@ -167,20 +172,22 @@ def _read(item: Input, given: Mapping[str, Any], rest: bytes, *, least: int = 1)
     return from_bytes(item, length, rest[:size]), rest[size:]
 
 
-def _wants_binary(head: Mapping[str, Any], signature: Signature) -> bool:
-    """Whether the output goes back as bytes: the output's own word counts before the request's."""
+def _wanted_outputs(head: Mapping[str, Any], signature: Signature) -> dict[str, bool]:
+    """What goes back, and whether as bytes: an output's own word counts before the request's."""
     outputs = head.get("outputs") or []
     if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
         raise UserError("`outputs` must be a list of objects")
-    wishes = [_parameters(head).get("binary_data_output", False)]
+    usual = bool(_parameters(head).get("binary_data_output", False))
+    wanted: dict[str, bool] = {}
     for each in outputs:
-        if each.get("name") != signature.output:
-            raise UserError(f"the model has no output {each.get('name')!r}", cure=f"it has {signature.output}")
+        name = each.get("name")
+        if name not in signature.outputs:
+            raise UserError(f"the model has no output {name!r}", cure=f"it has {', '.join(signature.outputs)}")
         parameters = _parameters(each)
         if parameters.keys() & {"classification", "shared_memory_region"}:
-            raise UserError("neither classification nor shared memory is offered", where=signature.output)
-        wishes.append(parameters.get("binary_data", wishes[0]))
-    return bool(wishes[-1])
+            raise UserError("neither classification nor shared memory is offered", where=str(name))
+        wanted[str(name)] = bool(parameters.get("binary_data", usual))
+    return wanted or dict.fromkeys(signature.outputs, usual)
 
 
 def _parameters(value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,13 @@ class Model:
 
     def run_checked(self, columns: Mapping[str, Array]) -> Array:
         """Run the model over columns that are known to fit."""
-        output: Array = self._session.run([self.signature.output], self.signature.feed(columns))[0]
+        output: Array = self.answers(columns, [self.signature.output])[self.signature.output]
         return output
+
+    def answers(self, columns: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """Run the model over columns that are known to fit: some of `Signature.outputs`, by name."""
+        found = self._session.run(list(outputs), self.signature.feed(columns))
+        return dict(zip(outputs, found, strict=True))
 
 
 def _session(file: Path, threads: int) -> Any:

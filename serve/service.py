@@ -99,9 +99,9 @@ class Service:
     def _infer(self, name: str, request: Request) -> Response:
         model = self._models[name]
         parsed = parse_request(request.body, request.headers.get(HEAD_LENGTH), model.signature)
-        values = model.run_checked(parsed.columns)
+        answers = model.answers(parsed.columns, list(parsed.outputs))
         self._metrics.rows.labels(name).inc(parsed.rows)
-        answer = format_response(name, parsed, model.signature, values)
+        answer = format_response(name, parsed, answers)
         if answer.head_length is None:
             return Response(answer.body)
         return Response(answer.body, content_type=BYTES, headers={HEAD_LENGTH: str(answer.head_length)})

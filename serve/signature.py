@@ -101,11 +101,18 @@ class Signature:
         inputs: In order.
         output: Name of the output: float32, [rows] or [rows, width].
         width: Length of an output vector; 0 when the output is one number a row.
+        further: Names of outputs beside it, float32 [rows]: the probability of each of several targets.
     """
 
     inputs: tuple[Input, ...]
     output: str
     width: int = 0
+    further: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of all outputs, in order."""
+        return (self.output, *self.further)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,13 +158,15 @@ class Signature:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         inputs = [item.to_json() for item in self.inputs]
-        return {"inputs": inputs, "output": {"name": self.output, "dtype": "float32", "width": self.width}}
+        output = {"name": self.output, "dtype": "float32", "width": self.width}
+        return {"inputs": inputs, "output": output, **({"further": list(self.further)} if self.further else {})}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Signature:
         """Read what `to_json` wrote."""
         inputs = tuple(Input.from_json(each) for each in value["inputs"])
-        return cls(inputs, str(value["output"]["name"]), int(value["output"]["width"]))
+        further = tuple(str(name) for name in value.get("further", ()))
+        return cls(inputs, str(value["output"]["name"]), int(value["output"]["width"]), further)
 
 
 def input_dtype(dtype: DType) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from core.spec import Spec
 
@@ -33,6 +33,8 @@ class ExportSpec(Spec):
         golden_rows: Raw test rows kept with the scores that the trained model gave.
         candidates: How many items the ranker sees of what candidate generation finds.
         index: How items are searched.
+        rank_by: Of a ranker of several targets, what ranks: target -> power of its probability in a product,
+            `{click: 1, purchase: 0.5}`. Empty: the probability of the target that decides (`train.ranker.target`).
 
     Example:
         >>> ExportSpec(golden_rows=100).candidates
@@ -43,3 +45,11 @@ class ExportSpec(Spec):
     golden_rows: int = Field(default=1000, ge=1)
     candidates: int = Field(default=200, ge=1)
     index: IndexSpec = IndexSpec()
+    rank_by: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("rank_by")
+    @classmethod
+    def _something_ranks(cls, value: dict[str, float]) -> dict[str, float]:
+        if value and not any(value.values()):
+            raise ValueError("every power is 0, so nothing would rank")
+        return value

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from core.errors import UserError
-from serve.bundle import GOLDEN, OUTPUTS, SCORES, Bundle
+from serve.bundle import GOLDEN, SCORES, Bundle, column_of
 from serve.columns import encode_frame
 from serve.manifest import CURE, check_hashes, check_sizes, read_manifest
 from serve.signature import Array
@@ -62,16 +62,24 @@ def verify(path: Path) -> Verification:
 
 
 def _difference(bundle: Bundle, name: str, golden: pl.DataFrame) -> float:
+    """The largest over all outputs of a model."""
     model = bundle.model(name)
-    column = OUTPUTS[model.signature.output]
-    if column not in golden.columns:
-        raise UserError(f"there is no column {column}", where=str(bundle.path / GOLDEN), cure=CURE)
+    columns = {output: column_of(output) for output in model.signature.outputs}
+    for column in columns.values():
+        if column not in golden.columns:
+            raise UserError(f"there is no column {column}", where=str(bundle.path / GOLDEN), cure=CURE)
+    column = columns[model.signature.output]
     if column == SCORES:
         golden = golden.drop_nulls(column)
         if golden.is_empty():
             raise UserError("no golden row has scores", where=str(bundle.path / GOLDEN), cure=CURE)
-    found = model.run(encode_frame(golden, model.signature.inputs))
-    wanted = golden[column].to_numpy()
+    given = encode_frame(golden, model.signature.inputs)
+    model.signature.check(given)
+    answers = model.answers(given, list(columns))
+    return max(_apart(found, golden[columns[output]].to_numpy()) for output, found in answers.items())
+
+
+def _apart(found: Array, wanted: Array) -> float:
     if len(found) == 1:  # a model without inputs, as the query side of popularity, answers for all rows at once
         found = np.broadcast_to(found, wanted.shape[:1] + found.shape[1:])
     if found.shape != wanted.shape:
