@@ -23,8 +23,8 @@ READY_NVTABULAR := $(NVTABULAR_VENV)/.ready
 GPU_PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-nvtabular check lint type plan-check bench bench-etl etl train evaluate export serve report gpu-check \
-        docker-build docker-run clean distclean
+.PHONY: help setup run test test-nvtabular check lint type plan-check bench bench-etl bench-train bench-accuracy etl train evaluate \
+        export serve report gpu-check docker-build docker-run clean distclean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ bench: $(READY_TEST) ## figures; they gate nothing
 
 bench-etl: $(READY_TEST) ## the ETL beside NVTabular and beside a script in Polars, into docs/etl_figures.md
 	$(BIN)/python -m tests.bench.bench_etl --nvtabular $(NVTABULAR_VENV)/bin/python $(ARGS)
+
+bench-train: $(READY_TEST) ## training beside other libraries (GYRFALCON_PEERS), into docs/train_figures.md
+	$(BIN)/python -m tests.bench.bench_peers $(ARGS)
+
+bench-accuracy: $(READY_TEST) ## configs beside published figures (GYRFALCON_REAL_DATA), into docs/train_figures.md
+	$(BIN)/python -m tests.bench.bench_accuracy $(ARGS)
 
 ifeq ($(GPU_PYTHON),)
 gpu-check: $(READY_TEST)

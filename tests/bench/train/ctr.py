@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.bench.train.data import prepared
+from tests.bench.train.limit import limit
 from train.batch import Batch
 from train.determinism import seeded
 from train.fast_forward import fast_forward
@@ -32,6 +34,7 @@ from train.models.rank.base import RankerModel
 from train.models.rank.dcn_v2 import DcnV2Spec
 from train.models.rank.deepfm import DeepFmSpec
 from train.models.rank.dlrm import DlrmSpec
+from train.precision import fast_products
 from train.predict import predict
 from train.spec import OptimizerSpec
 from train.trainer import Plan, Task, fit
@@ -85,7 +88,12 @@ def measure(job: str, mode: str, files: tuple[Path, Path, Path], *, rows: int | 
                 return {"auc": auc(logit_N, target_N), "logloss": logloss(logit_N, target_N)}
 
             outcome = fit(Task(module, loss, learn, validate), _plan(job), Path(scratch), device=CPU)
+    flops = _flops(module, next(iter(learn)))
+    with fast_products(CPU):
+        most = limit(torch.bfloat16 if bfloat16 else torch.float32)
+    steady = clock.steady(BATCH) or learn.rows / outcome.seconds
     return {
+        "flops_a_row": flops, "limit_gflops": most, "share_of_limit": flops * steady / most / 1e9,
         "bench": "ctr_train", "peer": "gyrfalcon", "job": job, "mode": mode, "rows": learn.rows, "steps": learn.steps,
         "batch": BATCH, "emb_dim": WIDTH, "seed": seed, "params": sum(one.numel() for one in module.parameters()),
         "train_s": outcome.seconds, "samples_per_s": learn.rows / outcome.seconds,
@@ -94,6 +102,14 @@ def measure(job: str, mode: str, files: tuple[Path, Path, Path], *, rows: int | 
         "arithmetic": outcome.arithmetic, "torch_threads": torch.get_num_threads(),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), "load1": os.getloadavg()[0],
     }  # fmt: skip
+
+
+def _flops(module: nn.Module, batch: Batch) -> float:
+    """Additions and multiplications of the matrix products of one row, forward and backward."""
+    assert batch.target_B is not None
+    with FlopCounterMode(display=False) as counter:
+        binary_cross_entropy(module(batch), batch.target_B).backward()
+    return counter.get_total_flops() / len(batch)
 
 
 def _plan(job: str) -> Plan:

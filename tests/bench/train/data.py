@@ -7,6 +7,7 @@ row of its own, as in the peers' preparation. Fitted on the training rows alone.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from core.dataset import SPLIT, TARGET
 from etl import Workflow
 from etl.engines import CpuEngine
 from etl.ops import Categorify, FillMissing, LogOp, Normalize
+from pipeline.generate import criteo_like
 from tests.bench.etl.rows import IDS, NUMBERS
 from train.batch import Features
 
@@ -56,3 +58,19 @@ def _prepare(train: Path, valid: Path, made: Path, *, rows: int | None, ages: li
     features = asdict(Features(tuple(IDS), sizes, tuple(NUMBERS)))
     said = {**features, "ages": ages, "seconds": time.perf_counter() - started}
     (made / "about.json").write_text(json.dumps(said))
+
+
+def main() -> None:
+    """Write training rows and a fifth as many that judge, where no peer's script does: `data FOLDER ROWS`."""
+    folder, rows = Path(sys.argv[1]), int(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = folder / "raw"
+    about = criteo_like(raw, rows + rows // 5, 1)
+    frame = pl.scan_parquet(raw / "part-*.parquet")
+    frame.head(rows).sink_parquet(folder / "train.parquet", row_group_size=100_000)
+    frame.tail(rows // 5).sink_parquet(folder / "valid.parquet", row_group_size=100_000)
+    print(json.dumps({"bench": "rows", "bayes_auc": about.bayes_auc}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """How fast this machine multiplies matrices, as torch does it: the limit that a training step is held against.
 
-    python -m tests.bench.train.limit [--threads N]
+python -m tests.bench.train.limit [--threads N]
 """
 
 from __future__ import annotations

@@ -51,15 +51,15 @@ class Results:
                 said = json.loads(line)
                 self.found[said["key"]] = said
 
-    def take(self, turns: Iterable[Turn]) -> None:
-        """Run those that have no result yet; one that fails is told and left out."""
+    def take(self, turns: Iterable[Turn], **more: str) -> None:
+        """Run those that have no result yet, and keep `more` beside it; one that fails is told and left out."""
         for turn in turns:
             if turn.key in self.found:
                 print(f"{turn.key}: kept from before", flush=True)
                 continue
             said = run(turn, self._file.parent / "logs")
             if said is not None:
-                self.add(turn.key, said)
+                self.add(turn.key, {**said, **more})
 
     def add(self, key: str, said: Mapping[str, Any]) -> None:
         """Keep a result at once."""
@@ -103,4 +103,4 @@ def run(turn: Turn, logs: Path) -> dict[str, Any] | None:
 def _stop(process: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()  # what it said is read, so that nothing stays open
