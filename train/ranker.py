@@ -20,6 +20,7 @@ from train.determinism import seeded
 from train.fast_forward import Forward, fast_forward
 from train.history_batches import with_lists
 from train.labels import require_positives, require_two_classes
+from train.losses.auxiliary import with_auxiliary
 from train.losses.targets import TargetsLoss
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.rank.logistic import LogisticSpec
@@ -227,7 +228,7 @@ class _Training:
             with _forward(module, spec, device) as forward:
 
                 def loss(batch: Batch) -> Tensor:
-                    return of_targets(forward(batch), batch)
+                    return with_auxiliary(of_targets(forward(batch), batch), module)
 
                 task = Task(module, loss, train, self._validation(source, module), memory=begun.memory)
                 outcome = fit(task, replace(_plan(spec, run), epochs_only=self.refit), out, device=device)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.jagged import Jagged
-from train.layers.activated import Dice, layers
+from train.layers.activated import layers
+from train.layers.dice import Dice
 from train.layers.mlp import linear
 
 

@@ -103,12 +103,17 @@ class Gru(nn.Module):
             attention_M1 = given_M3S.new_ones(given_M3S.shape[0], 1)
         if steps.counts is None:
             return self._exported(given_M3S, attention_M1, steps)
-        if not steps.counts:
-            return x_ME.new_zeros(0, self.states)
-        state_NS, found = x_ME.new_zeros(steps.counts[0], self.states), []
-        for given_N3S, attention_N1 in zip(
-            given_M3S.split_with_sizes(steps.counts), attention_M1.split_with_sizes(steps.counts), strict=True
-        ):
+        state_MS: Tensor = self._stepped(given_M3S, attention_M1, steps.counts)
+        return state_MS
+
+    # How many steps there are, and of how many rows, is another in each batch: nothing that a compiler could keep.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _stepped(self, given_M3S: Tensor, attention_M1: Tensor, counts: tuple[int, ...]) -> Tensor:
+        if not counts:
+            return given_M3S.new_zeros(0, self.states)
+        state_NS, found = given_M3S.new_zeros(counts[0], self.states), []
+        parts = (part.split_with_sizes(counts) for part in (given_M3S, attention_M1))
+        for given_N3S, attention_N1 in zip(*parts, strict=True):
             state_NS = self._step(state_NS[: len(given_N3S)], given_N3S, attention_N1)
             found.append(state_NS)
         return torch.cat(found)

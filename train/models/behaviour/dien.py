@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.batch import Batch, Features
-from train.layers.activated import Dice, layers
+from train.layers.activated import layers
 from train.layers.attention import SoftAttention
+from train.layers.dice import Dice
 from train.layers.gru import Gru, Steps
 from train.layers.history import HistoryInput, Met
 from train.models.rank.base import RankerModel
@@ -96,9 +97,9 @@ def next_met(state_JE: Tensor, met: Met) -> Tensor:
     before_P = (lists.places() < (lists.sizes - 1)[lists.owners()]).nonzero().squeeze(1)
     after_P = before_P + 1
     other_P = torch.randint(max(1, len(lists.values_J)), (len(before_P),), device=before_P.device)
-    state_PE = state_JE[before_P].float()
-    right_P = (state_PE * met.met_JE[after_P]).sum(1)
-    wrong_P = (state_PE * met.met_JE[other_P]).sum(1)
+    state_PE = state_JE.index_select(0, before_P).float()
+    right_P = (state_PE * met.met_JE.index_select(0, after_P)).sum(1)
+    wrong_P = (state_PE * met.met_JE.index_select(0, other_P)).sum(1)
     differs_P = (lists.values_J[other_P] != lists.values_J[after_P]).float()
     cost_P = functional.softplus(-right_P) + differs_P * functional.softplus(wrong_P)
     return cost_P.sum() / max(1, len(before_P))

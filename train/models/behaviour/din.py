@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from train.batch import Batch, Features
 from train.jagged import pooled
-from train.layers.activated import Dice, layers
+from train.layers.activated import layers
 from train.layers.attention import ActivationUnit
+from train.layers.dice import Dice
 from train.layers.history import HistoryInput
 from train.models.rank.base import RankerModel
 from train.models.sizes import Dropout, Hidden, Width
