@@ -12,6 +12,7 @@ import typer
 from core.errors import UserError
 
 LIBRARIES = ("polars", "pyarrow", "torch", "onnx", "onnxruntime", "faiss-cpu", "pydantic", "numpy")
+EXTRAS = {"optuna": "gyrfalcon tune", "mlflow-skinny": "track.mlflow"}
 GPU_LIBRARIES = ("cudf-polars-cu13", "cupy-cuda13x", "dask-cuda", "torchrec", "fbgemm-gpu", "onnxruntime-gpu")
 GPU_CURE = "on a CUDA machine: pip install -r requirements/gpu.txt"
 
@@ -27,6 +28,10 @@ def _findings() -> Iterator[tuple[bool, str, str]]:
     for name in ("gyrfalcon", *LIBRARIES):
         version = _version(name)
         yield bool(version), name, version or "missing; pip install -r requirements/cpu.txt"
+    for name, what in EXTRAS.items():
+        version = _version(name)
+        cure = f"missing, needed for {what} only; pip install --constraint requirements/test.txt {name}"
+        yield bool(version), name, version or cure
     for name in GPU_LIBRARIES:
         version = _version(name)
         yield bool(version), name, version or f"missing, needed on a GPU only; {GPU_CURE}"

@@ -15,6 +15,7 @@ from core.files import hash_json, read_json, remove_temporaries, write_json
 from pipeline.hashes import HashCache
 from pipeline.lock import locked
 from pipeline.plan import data_hash
+from pipeline.report.words import plural
 from pipeline.runner import Interrupted, Range, execute
 from pipeline.spec import RunSpec
 from pipeline.stages import Context
@@ -105,7 +106,7 @@ class _Running:
 
     def run(self) -> list[Trial]:
         if self._done:
-            _log.info("going on after %d trials", len(self._done))
+            _log.info("going on after %s", plural(len(self._done), "trial"))
         while not (reason := self._over()):
             self._next()
         _log.info("the search is over: %s", reason)
@@ -161,7 +162,7 @@ class _Running:
             training = Training(replace(data, spec=spec), self._goal)
             return training.run(out, guess.hopeless)
         except KeyboardInterrupt:
-            kept = f"{number - 1} trials and the last checkpoint of this one are kept"
+            kept = f"{plural(number - 1, 'trial')} and the last checkpoint of this one are kept"
             told = f"interrupted in trial {number}: {kept}; run the same command to go on"
             raise Interrupted(told) from None
         except UserError as error:
