@@ -166,6 +166,7 @@ def values(dimension: Dimension) -> list[Any] | None:
     """Every value of a dimension; None where they can't be counted.
 
     Example:
+        >>> from pipeline.tune.spec import RangeSpec
         >>> values(RangeSpec(low=1, high=7, step=3)), values(RangeSpec(low=0.0, high=1.0))
         ([1, 4, 7], None)
     """
