@@ -16,6 +16,7 @@ from torch import Tensor
 from core.spec import Spec
 from train.losses.pairwise import bce, bpr, generalised_power, softmax
 from train.negatives.base import Drawn, Sampler
+from train.precision import in_float32
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,13 @@ def catalogue_loss(
         own_B: The item that the user likes.
     """
     drawn = sampler(user_B, own_B)
-    vector_V = item_vectors(torch.cat([own_B, drawn.item.flatten()]))
+    vector_V, query_BV = item_vectors(torch.cat([own_B, drawn.item.flatten()])).float(), query_BV.float()
     own_BV, other_V = vector_V[: len(own_B)], vector_V[len(own_B) :]
-    score_B = (query_BV * own_BV).sum(dim=1)
-    if drawn.item.dim() == 1:
-        other_BN = query_BV @ other_V.T
-    else:
-        other_BNV = other_V.view(*drawn.item.shape, -1)
-        other_BN = torch.bmm(other_BNV, query_BV.unsqueeze(2)).squeeze(2)
-    return loss(Scored(score_B, other_BN, drawn, items))
+    with in_float32(own_B.device):
+        score_B = (query_BV * own_BV).sum(dim=1)
+        if drawn.item.dim() == 1:
+            other_BN = query_BV @ other_V.T
+        else:
+            other_BNV = other_V.view(*drawn.item.shape, -1)
+            other_BN = torch.bmm(other_BNV, query_BV.unsqueeze(2)).squeeze(2)
+        return loss(Scored(score_B, other_BN, drawn, items))

@@ -100,3 +100,44 @@ def test_a_sample_of_users_chooses_the_epoch(clubs: Dataset, tmp_path: Path) -> 
     every, few = (_fit(clubs, tmp_path / f"{n}", _spec(model, validate_users=n)) for n in (None, 7))
     assert [one["train_loss"] for one in few] == [one["train_loss"] for one in every]
     assert [one["valid"] for one in few] != [one["valid"] for one in every]
+
+
+LOSSES = ["bpr", "bce", "gbce", "sampled_softmax"]
+SAMPLERS: list[dict[str, Any] | None] = [
+    None,
+    {"kind": "uniform", "count": 8},
+    {"kind": "popularity", "count": 8},
+    {"kind": "mixed", "count": 16},
+]
+
+
+WAYS = [*((loss, SAMPLERS[1]) for loss in LOSSES), *((None, one) for one in SAMPLERS[1:]), ("bpr", None)]
+
+
+@pytest.mark.parametrize(("loss", "negatives"), WAYS)
+def test_two_towers_learn_by_any_loss_and_negatives(clubs: Dataset, tmp_path: Path, loss: Any, negatives: Any) -> None:
+    model = TwoTowerSpec.model_validate({"embedding_dim": 8, "loss": loss, "negatives": negatives})
+    optimizer = OptimizerSpec(rate=0.01, embedding_rate=0.3)
+    epochs = _fit(clubs, tmp_path, _spec(model, epochs=12, patience=12, optimizer=optimizer))
+    # By chance 5 of 34 items that a member has not seen hold 15 % of the two wanted ones.
+    assert max(one["valid"]["recall@5"] for one in epochs) > 0.6
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_next_items_are_learned_by_any_loss(clubs: Dataset, tmp_path: Path, loss: str) -> None:
+    model = Gru4RecSpec.model_validate(
+        {"embedding_dim": 16, "longest": 6, "dropout": 0.0, "negatives": 8, "loss": loss}
+    )
+    epochs = _fit(
+        clubs, tmp_path, _spec(model, epochs=14, patience=14, batch_size=8, optimizer=OptimizerSpec(rate=0.03))
+    )
+    # Twice what chance would find. With few negatives gbce asks for small probabilities, and learns more slowly.
+    assert max(one["valid"]["recall@5"] for one in epochs) > (0.3 if loss == "gbce" else 0.5)
+    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
+
+
+def test_losses_that_compare_with_drawn_items_need_some() -> None:
+    with pytest.raises(ValidationError, match="none are drawn; set negatives"):
+        SasRecSpec(loss={"kind": "bce"})
+    with pytest.raises(ValidationError, match=r"negatives: \{kind: mixed, count: 3\}"):
+        TwoTowerSpec(loss={"kind": "bpr"}, uniform_negatives=3)

@@ -6,6 +6,7 @@ Shapes: B histories, J items of all of them together, I items of the catalogue, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import log
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,10 +19,13 @@ from train.batches import Batches
 from train.histories import END, HISTORY
 from train.jagged import Jagged
 from train.layers.positions import SPREAD
+from train.losses.catalogue import CatalogueLoss, Scored
 from train.losses.linear_cross_entropy import linear_cross_entropy
 from train.losses.pairwise import softmax
 from train.models.retrieve.base import Block, Facts, Reads, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.mf import Loss
 from train.models.sizes import Dropout, Width
+from train.negatives.base import Drawn
 from train.pairs import ENTITY
 from train.precision import in_float32
 from train.sequences.batches import SequenceBatches
@@ -39,6 +43,8 @@ class NextItemModel(TrainedModel):
         dropout: Share of hidden units left out in training.
         negatives: Items drawn evenly for each batch that the right ones are told from; 0: the whole catalogue, which is
             better and costs as much as the catalogue is large.
+        loss: What is made smaller over the drawn items, each prediction by itself: `bpr`, `bce`, `gbce`,
+            `sampled_softmax`; None: the softmax, over them or over the whole catalogue.
         smoothing: Share of the target that is spread evenly over the catalogue; needs all of it.
         bias: Add a number of its own to each item's score: how likely it comes after anything.
     """
@@ -53,6 +59,7 @@ class NextItemModel(TrainedModel):
     longest: Longest = 50
     dropout: Dropout = 0.2
     negatives: Annotated[int, Field(ge=0)] = 0
+    loss: Loss | None = None
     smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     bias: bool = False
 
@@ -62,6 +69,10 @@ class NextItemModel(TrainedModel):
             raise ValueError(
                 f"smoothing spreads the target over the whole catalogue, but {self.negatives} negatives are drawn; "
                 "set negatives: 0 or smoothing: 0"
+            )
+        if self.loss and not self.negatives:
+            raise ValueError(
+                f"the loss {self.loss.kind} compares with drawn items, and none are drawn; set negatives: 256"
             )
         return self
 
@@ -96,7 +107,7 @@ class NextItemModel(TrainedModel):
         """Over the whole catalogue, or over drawn items."""
         if self.negatives:
             drawn_C = torch.randint(items.size, (self.negatives,), device=own_Q.device)
-            return against_drawn(items, state_QE, own_Q, drawn_C)
+            return against_drawn(items, state_QE, own_Q, drawn_C, self.loss)
         return linear_cross_entropy(state_QE, items.table.weight, own_Q, bias_I=items.bias_I, smoothing=self.smoothing)
 
     def batches(self, facts: Facts, *, batch_size: int, seed: int) -> Batches:
@@ -147,15 +158,25 @@ class ItemTable(nn.Module):
         return found_JE
 
 
-def against_drawn(items: ItemTable, state_QE: Tensor, own_Q: Tensor, drawn_C: Tensor) -> Tensor:
-    """Mean of -log of the own item's share of the softmax over itself and negatives that the whole batch shares."""
+def against_drawn(
+    items: ItemTable, state_QE: Tensor, own_Q: Tensor, drawn_C: Tensor, loss: CatalogueLoss | None = None
+) -> Tensor:
+    """Mean loss of each own item against negatives that the whole batch shares; they were drawn evenly.
+
+    Without a `loss` it is -log of the own item's share of the softmax over itself and the negatives.
+    """
     own_score_Q = (state_QE * items(own_Q)).sum(dim=1)
     drawn_score_QC = state_QE @ items(drawn_C).T
     if items.bias_I is not None:
         own_score_Q = own_score_Q + items.bias_I[own_Q]
         drawn_score_QC = drawn_score_QC + items.bias_I[drawn_C]
     # The own item may be drawn too: nothing is right and wrong at once.
-    return softmax(own_score_Q, drawn_score_QC, own_Q.unsqueeze(1) == drawn_C)
+    wrong_QC = own_Q.unsqueeze(1) == drawn_C
+    if loss is None:
+        return softmax(own_score_Q, drawn_score_QC, wrong_QC)
+    log_chance = log(len(drawn_C) / items.size)
+    chances = own_score_Q.new_full(drawn_C.shape, log_chance), own_score_Q.new_full(own_Q.shape, log_chance)
+    return loss(Scored(own_score_Q, drawn_score_QC, Drawn(drawn_C, wrong_QC, *chances), items.size))
 
 
 class Encoder(nn.Module):

@@ -8,18 +8,22 @@ Shapes: B pairs, C candidates, P training pairs, V dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from core.dataset import ITEM_INDEX, USER_INDEX
 from train.batch import Batch, Features
 from train.layers.tower import Tower
+from train.losses.catalogue import CatalogueLoss, SampledSoftmaxLoss, catalogue_loss
 from train.losses.sampled import log_chance, sampled_softmax
 from train.models.retrieve.base import Facts, Scores, Sizes, Towers, TrainedModel
+from train.models.retrieve.mf import Loss, Negatives
 from train.models.sizes import Dropout, Hidden, Width
+from train.negatives.base import Sampler
+from train.negatives.drawn import InBatchNegatives
 from train.pairs import Tables, take
 from train.precision import in_float32
 
@@ -37,6 +41,10 @@ class TwoTowerSpec(TrainedModel):
         temperature: What scores are divided by.
         correction: Correct scores in training for how popular a negative is.
         uniform_negatives: Further negatives a batch, drawn evenly from the items that occur in training.
+        loss: Another loss; None: the softmax of the source, over the distinct items of the batch and
+            `uniform_negatives`, where the other items that a user likes are negatives too.
+        negatives: Another sampler, none of whose items that the user likes counts; None: with a `loss` of its own the
+            items of the batch.
     """
 
     kind: Literal["two_tower"] = "two_tower"
@@ -49,6 +57,15 @@ class TwoTowerSpec(TrainedModel):
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     correction: bool = True
     uniform_negatives: Annotated[int, Field(ge=0)] = 0
+    loss: Loss | None = None
+    negatives: Negatives | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_negatives(self) -> Self:
+        if self.uniform_negatives and (self.loss or self.negatives):
+            cure = f"leave it out and say negatives: {{kind: mixed, count: {self.uniform_negatives}}}"
+            raise ValueError(f"uniform_negatives belongs to the loss that is used without loss and negatives; {cure}")
+        return self
 
     @property
     def dense_layers(self) -> bool:
@@ -83,7 +100,13 @@ class TwoTowerSpec(TrainedModel):
         query_R, item_R = (facts.learned.get(f"{side}.embedding.table.weight") for side in ("query", "item"))
         towers.query.expect(count_U, tables.user, unknown=self.unknown, learned_R=query_R)
         towers.item.expect(count_I, tables.item, unknown=self.unknown, learned_R=item_R)
-        return _Objective(towers, tables, count_I, uniform=self.uniform_negatives, correct=self.correction)
+        if self.loss is None and self.negatives is None:
+            return _Objective(towers, tables, count_I, uniform=self.uniform_negatives, correct=self.correction)
+        loss, sampler = (
+            self.loss or SampledSoftmaxLoss(correction=self.correction),
+            self.negatives or InBatchNegatives(),
+        )
+        return _CatalogueObjective(towers, tables, loss, sampler.sampler(pairs))
 
 
 class TwoTowers(Towers):
@@ -122,3 +145,28 @@ class _Objective:
 
     def _log_chance(self, pairs: int) -> Tensor:
         return log_chance(self._share_I, self._even_I, pairs=pairs, uniform=self._uniform)
+
+
+class _CatalogueObjective:
+    """A batch of pairs -> its loss over the negatives of a sampler."""
+
+    def __init__(self, towers: TwoTowers, tables: Tables, loss: CatalogueLoss, sampler: Sampler) -> None:
+        self._towers, self._tables, self._loss, self._sampler = towers, tables, loss, sampler
+
+    def __call__(self, batch: Batch) -> Tensor:
+        user_B = batch.extra[USER_INDEX]
+        return catalogue_loss(
+            self._loss,
+            self._sampler,
+            query_BV=self._towers.query(take(self._tables.user, user_B)),
+            item_vectors=self._items,
+            items=len(self._tables.item),
+            user_B=user_B,
+            own_B=batch.extra[ITEM_INDEX],
+        )
+
+    def _items(self, item_N: Tensor) -> Tensor:
+        """Vectors of items; each is made once."""
+        item_C, place_N = torch.unique(item_N, return_inverse=True)
+        vector_NV: Tensor = self._towers.item(take(self._tables.item, item_C)).index_select(0, place_N)
+        return vector_NV
