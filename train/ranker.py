@@ -104,6 +104,7 @@ def train_ranker(
         shutil.rmtree(stale)
     for target, name in names.items():
         old = start and replace(start, below=name, optimizer=False) if target == features.targets[0] else None
+        old = old if old and old.there else None
         of_one = replace(plain, targets=(target,))
         figures[name] = _train(dataset, of_one, simple, out / name, seed=seed, device=device, start=old)
     return figures

@@ -66,6 +66,11 @@ class Earlier:
         return self.run / "train" / self.side / self.below
 
     @property
+    def there(self) -> bool:
+        """Whether there is such a model."""
+        return (self.directory / "model.json").exists()
+
+    @property
     def dataset(self) -> Dataset:
         """What the earlier model was trained on."""
         return Dataset(self.run / "etl")

@@ -130,3 +130,80 @@ def test_the_report_says_what_was_learned_from(week: Week, tmp_path: Path) -> No
     assert [(one.label, one.value, one.note) for one in told[1]] == [
         ("Learned from", "112 rows", "64 of this run; new ids: city 1")
     ]
+
+
+class Trained(Week):
+    """The same with trainings; Tuesday's begins with Monday's weights."""
+
+    start = "start_from: monday"
+
+    def day(self, name: str, cities: str, start: str = "", *, train: str | None = None, width: int = 4) -> None:
+        super().day(name, cities, start)
+        config = self.configs / f"{name}.yaml"
+        begun = (self.start if start else "") if train is None else train
+        model = f"{{kind: mlp, embedding_dim: {width}, hidden: [8]}}"
+        ranker = f"{{model: {model}, epochs: 1, {begun}}}"
+        config.write_text(config.read_text().replace("{ranker: {model: mlp}}", f"{{ranker: {ranker}}}"))
+
+    def train(self, name: str, *words: str):
+        return in_process("run", self.configs / f"{name}.yaml", "--runs-dir", self.runs, "--until", "train", *words)
+
+    def ranker(self, name: str) -> dict:
+        return json.loads((self.runs / name / "manifest.json").read_text())["stages"]["ranker"]
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Trained:
+    return Trained(tmp_path)
+
+
+def test_a_training_begins_with_an_earlier_one_and_follows_its_changes(trained: Trained) -> None:
+    assert trained.train("monday").code == 0
+    assert trained.train("tuesday").code == 0
+    first = trained.ranker("tuesday")
+    model = json.loads((trained.runs / "tuesday/train/ranker/model.json").read_text())
+    assert list(model["rows_taken_over"].values()) == [{"kept": 5, "fresh": 1, "gone": 0}]
+    trained.day("tuesday", "bcab", "start_from: monday", train="start_from: ../runs/monday")
+    assert trained.train("tuesday").code == 0
+    assert trained.ranker("tuesday") == first, "where it lies does not count"
+    assert trained.train("monday", "--set", "train.ranker.epochs=2").code == 0
+    told = [line.split(maxsplit=2) for line in trained.train("tuesday", "--dry-run").out.splitlines()]
+    assert told == [["etl", "skip", "unchanged"], ["ranker", "run", "changed: input start of ranker"]]
+
+
+@pytest.mark.parametrize(
+    ("train", "etl", "told"),
+    [
+        ("start_from: sunday", "start_from: monday", "there is no trained ranker to start from"),
+        ("start_from: monday", "", "have other ids than those of this run"),
+        (
+            "start_from: {run: monday, optimizer: true}",
+            "start_from: monday",
+            "has not kept the memory of its optimizer",
+        ),
+    ],
+)
+def test_a_start_that_does_not_fit_is_told(trained: Trained, train: str, etl: str, told: str) -> None:
+    assert trained.train("monday").code == 0
+    trained.day("tuesday", "bcab", etl, train=train)
+    outcome = trained.train("tuesday")
+    assert outcome.code == 2
+    assert told in " ".join(outcome.err.split())
+    assert "train.ranker.start_from" in outcome.err or "optimizer.safetensors" in outcome.err
+    assert not (trained.runs / "tuesday/train/ranker/model.json").exists()
+
+
+def test_a_training_can_not_begin_with_itself(trained: Trained) -> None:
+    assert trained.train("monday").code == 0
+    trained.day("monday", "aac", train="start_from: monday")
+    outcome = trained.train("monday")
+    assert outcome.code == 2
+    assert "a run can't start from itself" in outcome.err
+
+
+def test_other_settings_of_the_model_are_told(trained: Trained) -> None:
+    assert trained.train("monday").code == 0
+    trained.day("tuesday", "bcab", "start_from: monday", width=8)
+    outcome = trained.train("tuesday")
+    assert outcome.code == 2
+    assert "embedding_dim is 8, it was 4" in " ".join(outcome.err.split())
