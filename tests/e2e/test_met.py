@@ -49,7 +49,7 @@ def raw() -> pl.DataFrame:
             "grade": rng.integers(0, 6, rows),
             "at": rng.integers(0, 150, rows),
         }
-    ).with_columns(pl.datetime(2024, 5, 1) + pl.duration(hours="at"))
+    ).with_columns((pl.datetime(2024, 5, 1) + pl.duration(hours="at")).alias("at"))
 
 
 @pytest.fixture(scope="module")
