@@ -76,17 +76,15 @@ def run(request: Request) -> None:
         print_summary(context.run_dir, steps)
 
 
-def _tracked(context: Context, track: TrackSpec | None) -> AbstractContextManager[None]:
+def _tracked(context: Context, track: TrackSpec | None) -> AbstractContextManager[object]:
     """What writes the run down elsewhere; not where the ETL is the last stage, since nothing was read of `track`."""
     from pipeline.track.spec import TrackSpec
 
     if not isinstance(track, TrackSpec):
         return contextlib.nullcontext()
-    from pipeline.track.tracker import tracked
+    from pipeline.track.tracker import settings_of, tracked
 
-    settings = context.spec.model_dump(mode="json", by_alias=True)
-    settings = {name: value for name, value in settings.items() if name not in ("tune", "track")}
-    return tracked(track, context.spec.name, settings, context.run_dir)
+    return tracked(track, context.spec.name, settings_of(context.spec), context.run_dir)
 
 
 def context_of(request: Request, spec: RunSpec, run_dir: Path) -> Context:

@@ -31,6 +31,7 @@ def tune(target: Path, *, changes: Sequence[str], device: str, runs_dir: Path, d
         return
     from core.device import pick
     from pipeline.commands.run import Request, context_of
+    from pipeline.track import mlflow_client
     from pipeline.tune import sampling
     from pipeline.tune.search import Search
     from pipeline.tune.space import Config
@@ -43,6 +44,8 @@ def tune(target: Path, *, changes: Sequence[str], device: str, runs_dir: Path, d
         _print_plan(config, wanted, runs_dir)
         return
     sampling.require()
+    if config.spec.track is not None:
+        mlflow_client.require()
     spec = config.spec.model_copy(update={"tune": None, "track": None})
     request = Request(target, changes, device=device, runs_dir=runs_dir)
     search = Search(config, context_of(request, spec, directory(runs_dir, spec.name)), wanted)

@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.files import hash_file, hash_json, read_json, write_json
 from core.version import program_version
 from pipeline import manifest
+from pipeline.etl_spec import EtlRunSpec
 from pipeline.sides import sides_of
 from pipeline.track import mlflow_client
 from pipeline.track.mlflow_client import metric_name
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _log = log.get("track")
 NAME = ".mlflow.json"
+_AWAY: set[str] = set()
+"""Stores that could not be written; this process asks them for nothing more, since each try may wait for seconds."""
 
 
 @dataclass
@@ -66,13 +69,17 @@ class Tracker:
         self._spec, self._name, self._settings, self._run_dir = spec, name, settings, run_dir
         self._sent = Sent(hash_json([settings, spec.model_dump()]))
         self._client: MlflowClient | None = None
-        self._lost = False
 
     def epoch(self, epoch: Epoch) -> None:
         """Send an epoch as soon as it is validated."""
         side, place = epoch.where.removeprefix("train."), epoch.directory.name
         part = f"{side}/{place}" if place.startswith(("seed-", "baseline")) else side
         self._try(lambda client: self._send_epoch(client, part, epoch.number, epoch.train_loss, epoch.valid))
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Tell something about the run, by name."""
+        for name, value in tags.items():
+            self._try(lambda client, name=name, value=value: client.set_tag(self._sent.run, name, value))  # type: ignore[misc]
 
     def finish(self) -> None:
         """Send everything that the run directory holds and that was not sent yet."""
@@ -85,7 +92,7 @@ class Tracker:
             self._end("KILLED" if interrupted else "FAILED")
 
     def _try(self, action: Callable[[MlflowClient], None]) -> None:
-        if self._lost:
+        if self._spec.mlflow in _AWAY:
             return
         try:
             if self._client is None:
@@ -93,7 +100,7 @@ class Tracker:
             action(self._client)
             write_json(self._run_dir / NAME, asdict(self._sent))
         except Exception as error:  # noqa: BLE001 - a server that is away must not cost a training
-            self._lost = True
+            _AWAY.add(self._spec.mlflow)
             told = str(error).strip().partition("\n")[0][:300]
             _log.warning(
                 "MLflow (%s) can't be written: %s; the run goes on, and the same command later sends what is missing",
@@ -109,7 +116,7 @@ class Tracker:
         client = mlflow_client.client(self._spec.mlflow)
         with contextlib.suppress(UserError, TypeError):
             known = Sent(**read_json(self._run_dir / NAME))
-            if known.key == self._sent.key:
+            if known.key == self._sent.key and _is_there(client, known.run):
                 client.update_run(known.run, status="RUNNING")
                 self._sent = known
                 return client
@@ -159,24 +166,44 @@ class Tracker:
 
 
 @contextlib.contextmanager
-def tracked(spec: TrackSpec | None, name: str, settings: Mapping[str, Any], run_dir: Path) -> Iterator[None]:
-    """Write down the run of this block, if the config asks for it.
+def tracked(
+    spec: TrackSpec | None, name: str, settings: Mapping[str, Any], run_dir: Path
+) -> Iterator[Callable[[Mapping[str, str]], None]]:
+    """Write down the run of this block, if the config asks for it; gives what takes tags.
 
     Raises:
         MissingExtra: It does, and MLflow is not there; raised before the block.
     """
     if spec is None:
-        yield
+        yield lambda _: None
         return
     mlflow_client.require()
     tracker = Tracker(spec, name, settings, run_dir)
     try:
         with listening(tracker.epoch):
-            yield
+            yield tracker.tag
     except BaseException as error:
         tracker.fail(interrupted=isinstance(error, KeyboardInterrupt))
         raise
     tracker.finish()
+
+
+def _is_there(client: MlflowClient, run: str) -> bool:
+    """Whether a run that was begun earlier is still there: people remove runs."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+
+
+def settings_of(spec: EtlRunSpec) -> dict[str, Any]:
+    """The settings of a run that its result can depend on, as plain values."""
+    plain = spec.model_dump(mode="json", by_alias=True)
+    return {name: value for name, value in plain.items() if name not in ("tune", "track")}
 
 
 def flat(value: Any, path: str = "") -> dict[str, str]:

@@ -19,6 +19,7 @@ from pipeline.report.words import plural
 from pipeline.runner import Interrupted, Range, execute
 from pipeline.spec import RunSpec
 from pipeline.stages import Context
+from pipeline.track.tracker import settings_of, tracked
 from pipeline.tune import results, sampling, trials
 from pipeline.tune.space import Config, Goal, size
 from pipeline.tune.trainings import Ended, Training
@@ -90,7 +91,8 @@ class Search:
         spec, tune = self.context.spec, self.config.tune.model_dump(mode="json")
         parts: dict[str, Any] = {name: value for name, value in tune.items() if name not in OTHER}
         parts |= {"data": data_hash(self.context, cache), "seed": self.seed, "monitor": asdict(self.goal)}
-        parts |= {"settings": {"seed": spec.seed, "etl": _plain(spec.etl), "train": _plain(spec.train)}}
+        part = getattr(spec.train, self.goal.side).model_copy(update={"checkpoint_seconds": 0.0})
+        parts |= {"settings": {"seed": spec.seed, "etl": _plain(spec.etl), self.goal.side: _plain(part)}}
         cache.save()
         return {name: hash_json(value) for name, value in parts.items()}
 
@@ -150,17 +152,12 @@ class _Running:
         self._write()
 
     def _train(self, number: int, guess: sampling.Guess) -> Ended:
-        search = self._search
         try:
-            spec = search.config.with_settings(guess.settings)
+            spec = self._search.config.with_settings(guess.settings)
         except UserError as error:
             return Ended("failed", reason=error.what)
-        out = trials.directory(search.root, number) / self._goal.side
-        out.mkdir(parents=True, exist_ok=True)
         try:
-            data = self._prepared(spec)
-            training = Training(replace(data, spec=spec), self._goal)
-            return training.run(out, guess.hopeless)
+            return self._measure(number, guess, spec)
         except KeyboardInterrupt:
             kept = f"{plural(number - 1, 'trial')} and the last checkpoint of this one are kept"
             told = f"interrupted in trial {number}: {kept}; run the same command to go on"
@@ -168,6 +165,16 @@ class _Running:
         except UserError as error:
             _log.error("trial %d can't be trained with %s", number, results.words(guess.settings))
             raise error from None
+
+    def _measure(self, number: int, guess: sampling.Guess, spec: RunSpec) -> Ended:
+        root = self._search.root
+        out = trials.directory(root, number) / self._goal.side
+        out.mkdir(parents=True, exist_ok=True)
+        training = Training(replace(self._prepared(spec), spec=spec), self._goal)
+        with tracked(spec.track, f"{spec.name}-{number}", settings_of(spec), out.parent) as tell:
+            ended = training.run(out, guess.hopeless)
+            tell({"gyrfalcon.search": root.name, "gyrfalcon.state": ended.state})
+        return ended
 
     def _prepared(self, spec: RunSpec) -> Context:
         """The data set of a trial: one for all trials, or one for each choice of the ETL's settings."""

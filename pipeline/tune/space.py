@@ -93,7 +93,7 @@ class Config:
     @functools.cached_property
     def _whole(self) -> Located:
         """The data with every default spelled out, so that each setting has a path: `model: ease` has no `l2`."""
-        whole = self.spec.model_copy(update={"tune": None}).model_dump(mode="json", by_alias=True)
+        whole = self.spec.model_dump(mode="json", by_alias=True, exclude={"tune"})
         return Located(whole, self.located.places)
 
     def place(self, path: str) -> str:

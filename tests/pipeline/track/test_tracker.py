@@ -12,6 +12,7 @@ import pytest
 from core.errors import MissingExtra, UserError
 from core.files import read_json
 from pipeline.commands.run import Request, run
+from pipeline.commands.tune import tune
 from tests.pipeline.tune import ground
 from train.track.epochs import Epoch, listening
 
@@ -112,6 +113,35 @@ def test_a_server_that_is_away_costs_a_warning_and_is_made_up_for(store, tmp_pat
     (one,) = written(store)
     assert len(history(store, one.info.run_id, "retriever/train_loss")) == 2
     assert "retriever/test/recall_at_10" in one.data.metrics
+
+
+def test_each_trial_of_a_search_is_a_run(store: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    config, changes = ground.write(tmp_path), ("tune.trials=2", "train.retriever.epochs=2", to(store))
+    tune(config, changes=changes, device="cpu", runs_dir=tmp_path / "runs", dry=False, verbose=False)
+    found = read_json(tmp_path / "runs/clubs-tune/tune.json")["trials"]
+    told = {one.info.run_name: one for one in written(store)}
+    assert sorted(told) == ["clubs-1", "clubs-2"]
+    for trial in found:
+        one = told[f"clubs-{trial['number']}"]
+        assert one.data.tags["gyrfalcon.state"] == "complete"
+        assert one.data.params["train.retriever.model.embedding_dim"] == str(
+            trial["settings"]["train.retriever.model.embedding_dim"]
+        )
+        epochs = [(each["epoch"], each["valid"]["recall@5"]) for each in trial["epochs"]]
+        assert history(store, one.info.run_id, "retriever/valid/recall_at_5") == epochs
+
+
+def test_a_run_that_was_removed_there_is_begun_anew(store: Path, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    go(tmp_path, "runs", to(store))
+    (first,) = written(store)
+    MlflowClient(tracking_uri=f"file://{store}").delete_run(first.info.run_id)
+    go(tmp_path, "runs", to(store))
+    (second,) = written(store)
+    assert second.info.run_id != first.info.run_id
+    assert len(history(store, second.info.run_id, "retriever/train_loss")) == 2
 
 
 def test_a_run_that_fails_is_called_failed(store: Path, tmp_path: Path) -> None:
