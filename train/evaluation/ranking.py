@@ -59,9 +59,9 @@ def top_k(
         return torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k)
     if len(item_ID) <= k + SPARE:
         return _by_rows(query_BD, item_ID, k=k, user_B=user_B, masked=masked, block=block)
-    found, open_rows = [], []
+    found, open_rows, exact_ID = [], [], item_ID.to(torch.float64)
     for short in shortlists(query_BD, item_ID, k=k, user_B=user_B, masked=masked, block=block):
-        found.append(_judged(query_BD, item_ID, short, k))
+        found.append(_judged(query_BD, exact_ID, short, k))
         open_rows.append(short.start + short.whole_B.nonzero().squeeze(1))
     item_BK, score_BK = _read(torch.cat(found))
     rows = torch.cat(open_rows)
@@ -85,10 +85,11 @@ def require_finite(query_BD: Tensor, item_ID: Tensor) -> None:
         )
 
 
-def _judged(query_BD: Tensor, item_ID: Tensor, short: Shortlist, k: int) -> Tensor:
+def _judged(query_BD: Tensor, exact_ID: Tensor, short: Shortlist, k: int) -> Tensor:
     """Keys of the k best of a shortlist, by exact scores."""
     query_BD = query_BD[short.start : short.start + len(short.item_BC)].to(torch.float64)
-    item_BCD = item_ID[short.item_BC.clamp(max=len(item_ID) - 1)].to(torch.float64)
+    item_N = short.item_BC.clamp(max=len(exact_ID) - 1).flatten()
+    item_BCD = exact_ID.index_select(0, item_N).view(*short.item_BC.shape, -1)
     score_BC = torch.bmm(item_BCD, query_BD.unsqueeze(2)).squeeze(2)
     key_BC = keys(score_BC, short.item_BC).masked_fill_(~short.there_BC, _MASKED)
     return torch.topk(key_BC, k, dim=1).values

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from train.item_sets import ItemSets
 
-WIDTH = 64
-"""Neighbouring items whose largest score is looked at first."""
+WIDTH = 32
+"""Neighbouring items whose largest score is looked at first: about the root of the items over those kept."""
 SPARE = 8
 """Items kept beyond k, for those within the bound."""
 BUDGET = {"cpu": 1 << 20, "cuda": 1 << 27}
@@ -73,13 +73,16 @@ def shortlists(
 
 
 def _shortlist(start: int, score_BI: Tensor, error_B: Tensor, unknown_B: Tensor, *, k: int) -> Shortlist:
-    groups_BGW = score_BI.view(len(score_BI), -1, WIDTH)
+    rows = len(score_BI)
+    groups_BGW = score_BI.view(rows, -1, WIDTH)
     kept = k + SPARE
     best_BG = groups_BGW.amax(dim=2)
     groups = min(kept, best_BG.shape[1])
     # The k best items lie in the k groups with the largest maxima.
-    group_BG = torch.topk(best_BG, groups, dim=1).indices
-    near_BN = groups_BGW.gather(1, group_BG.unsqueeze(2).expand(-1, -1, WIDTH)).flatten(1)
+    group_BG = torch.topk(best_BG, groups, dim=1, sorted=False).indices
+    # Whole groups are copied, which `gather` would do number by number.
+    first_B1 = torch.arange(rows, device=group_BG.device).unsqueeze(1) * groups_BGW.shape[1]
+    near_BN = groups_BGW.flatten(0, 1).index_select(0, (group_BG + first_B1).flatten()).view(rows, -1)
     top_BC, place_BC = torch.topk(near_BN, kept, dim=1)
     item_BC = group_BG.gather(1, place_BC // WIDTH) * WIDTH + place_BC % WIDTH
     floor_B = top_BC[:, k - 1].to(torch.float64) - 2.0 * error_B
