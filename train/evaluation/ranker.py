@@ -174,7 +174,7 @@ def evaluate_ranker(
         splits: Those to judge.
         further: Rivals for its further targets, by the name of a target.
     """
-    splits, parts = [split for split in splits if dataset.files(split)], _segments(dataset, spec)
+    splits, parts = [split for split in splits if dataset.files(split)], _segments(dataset, spec, ranker)
     run = functools.partial(scores, dataset, batch_size=spec.batch_size, device=device)
     own = {split: run(split, ranker) for split in splits}
     found = {}
@@ -222,9 +222,10 @@ def _of_target(
     return found if target.name == GOAL else replace(found, metrics={"target": target.name, **found.metrics})
 
 
-def _segments(dataset: Dataset, spec: EvaluateSpec) -> list[Segment]:
+def _segments(dataset: Dataset, spec: EvaluateSpec, ranker: Ranker) -> list[Segment]:
     if dataset.has_entities:
-        return segments(dataset, read_interactions(dataset), spec.segments)
+        interactions = read_interactions(dataset)
+        return segments(dataset, interactions.joined() if ranker.spec.refit else interactions, spec.segments)
     if spec.segments:
         cure = "name them in data.roles (user: ..., item: ...), or leave the segments out"
         told = "segments need users and items, and this data set has none"
