@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import log
+from core.dataset import Dataset
 from core.errors import UserError
 from core.files import hash_json, read_json, remove_temporaries, write_json
 from pipeline.hashes import HashCache
@@ -185,6 +186,7 @@ class _Running:
         if key not in self._data:
             context = replace(search.context, spec=placed, run_dir=search.root / "data" / key)
             execute(context, Range(end="etl"))
+            _require_same_rows(context.run_dir)
             self._data[key] = context
         return self._data[key]
 
@@ -205,6 +207,20 @@ class _Running:
     def _write(self) -> None:
         search = self._search
         results.write(search.root, search.config, self._goal, self._done)
+
+
+def _require_same_rows(run_dir: Path) -> None:
+    """Refuse a choice of features that drops rows: its trials would be judged by other rows."""
+    rows = _valid_rows(run_dir)
+    for other in run_dir.parent.iterdir():
+        if (other / "etl" / "manifest.json").exists() and _valid_rows(other) != rows:
+            told = f"{rows:,} validation rows with these settings, {_valid_rows(other):,} with others"
+            cure = "leave out of the space what drops rows (filter, dropna), or set it for all trials"
+            raise UserError(f"trials would be judged by different rows: {told}", where="tune.space", cure=cure)
+
+
+def _valid_rows(run_dir: Path) -> int:
+    return int(Dataset(run_dir / "etl").manifest()["rows"]["valid"])
 
 
 def _plain(spec: Any) -> Mapping[str, Any]:

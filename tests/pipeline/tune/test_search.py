@@ -178,6 +178,13 @@ def test_settings_of_features_have_data_sets_of_their_own(tmp_path) -> None:
     assert len(list((tmp_path / "runs/clubs-tune/data").iterdir())) == 1  # the best one's
 
 
+def test_features_that_drop_rows_are_not_searched(tmp_path) -> None:
+    features = "etl.features=[{columns: [u, i], ops: [categorify]}, {columns: [t], ops: [normalize]}]"
+    space = 'tune.space={etl.features.1.ops: [[normalize], [{filter: {f: "t < 7"}}, normalize]]}'
+    with pytest.raises(UserError, match=r"judged by different rows: \d+ validation rows .* leave out of the space"):
+        search(ground.write(tmp_path), tmp_path / "runs", features, space)
+
+
 def test_what_is_counted_is_judged_without_epochs(tmp_path) -> None:
     changes = ("train.retriever.model=ease", "tune.space={train.retriever.model.l2: [0.1, 10000]}", "tune.keep=all")
     found = search(ground.write(tmp_path), tmp_path / "runs", *changes)
