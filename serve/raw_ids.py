@@ -50,7 +50,13 @@ class RawIds:
             raise UserError(told, where=f"column {HISTORY_COLUMN}", cure="rename the column")
         item = raw.first(Tag.ITEM_ID)
         assert item is not None, "a data set with items names their ids"
-        given = replace(Input.of(item), name=HISTORY_COLUMN, side="user", is_list=True, stored=column)
+        given = replace(
+            Input.of(item),
+            name=HISTORY_COLUMN,
+            side="user",
+            is_list=True,
+            stored=column if column != HISTORY_COLUMN else "",
+        )
         return cls(given, _ids(dataset, "items", item.name))
 
     def __len__(self) -> int:

@@ -26,6 +26,8 @@ from serve.recommend import Recommender
 
 Handler = Callable[[Request], Response]
 RECOMMEND_KEYS = ("user", "k", "features")
+MOST = 1 << 26
+"""Numbers that an answer may hold: 256 MiB. Scores of all items are many for a small request."""
 
 
 class Service:
@@ -99,6 +101,9 @@ class Service:
     def _infer(self, name: str, request: Request) -> Response:
         model = self._models[name]
         parsed = parse_request(request.body, request.headers.get(HEAD_LENGTH), model.signature)
+        if parsed.rows * model.signature.width > MOST:
+            told = f"{parsed.rows} rows of {model.signature.width} numbers each are more than {MOST} numbers"
+            raise UserError(told, where="shape", cure="ask for fewer rows at a time")
         answers = model.answers(parsed.columns, list(parsed.outputs))
         self._metrics.rows.labels(name).inc(parsed.rows)
         answer = format_response(name, parsed, answers)

@@ -11,11 +11,13 @@ import torch
 from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
 from core.errors import UserError
 from etl.fitted import Fitted
+from serve.app import make_app
 from serve.bundle import Bundle
 from serve.parts import Parts, require_served
 from serve.recommend import Recommender
 from serve.verify import verify
 from tests.serve import planted
+from tests.serve.asgi import ask
 from train.batch import Features
 from train.histories import END, Histories
 from train.models import RANKERS, RETRIEVERS
@@ -107,6 +109,28 @@ def test_scores_of_all_items_take_bounded_room(
     assert (len(golden), golden["__scores__"].null_count()) == (50, 43)
     assert not (path / "index.faiss").exists()
     assert verify(path).largest_difference == 0.0
+    _scores_over_http(path, monkeypatch)
+
+
+def _scores_over_http(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(Bundle.open(path))
+    described = ask(app, "GET", "/v2/models/retriever").json
+    assert [one["name"] for one in described["inputs"]] == ["history__values", "history__offsets"]
+    assert described["outputs"] == [{"name": "scores", "datatype": "FP32", "shape": [-1, planted.ITEMS]}]
+    values = {"name": "history__values", "datatype": "BYTES", "shape": [3], "data": ["i01", "i07", "i01"]}
+    offsets = {"name": "history__offsets", "datatype": "INT64", "shape": [3], "data": [0, 3, 3]}
+    asked = {"inputs": [values, offsets]}
+    (output,) = ask(app, "POST", "/v2/models/retriever/infer", asked).json["outputs"]
+    assert output["shape"] == [2, planted.ITEMS]
+    met, nothing = output["data"][: planted.ITEMS], output["data"][planted.ITEMS :]
+    assert nothing == [0.0] * planted.ITEMS
+    shown = ask(app, "GET", "/recommend?history=i01,i07&k=5").json["items"]
+    ranked = sorted((row for row in range(planted.ITEMS) if row not in {1, 7}), key=lambda row: (-met[row], row))
+    assert [item["id"] for item in shown] == [f"i{row:02}" for row in ranked[:5]]
+    monkeypatch.setattr("serve.service.MOST", 2 * planted.ITEMS - 1)
+    refused = ask(app, "POST", "/v2/models/retriever/infer", asked)
+    assert refused.status == 400
+    assert "2 rows of 40 numbers" in refused.json["error"]
 
 
 def test_a_history_that_is_given_replaces_the_known_one(data: tuple[Dataset, Fitted], tmp_path: Path) -> None:
