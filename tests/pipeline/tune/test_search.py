@@ -180,7 +180,7 @@ def test_settings_of_features_have_data_sets_of_their_own(tmp_path) -> None:
 
 def test_features_that_drop_rows_are_not_searched(tmp_path) -> None:
     features = "etl.features=[{columns: [u, i], ops: [categorify]}, {columns: [t], ops: [normalize]}]"
-    space = 'tune.space={etl.features.1.ops: [[normalize], [{filter: {f: "t < 7"}}, normalize]]}'
+    space = 'tune.space={etl.features.1.ops: [[normalize], [{filter: {f: "t != 7"}}, normalize]]}'
     with pytest.raises(UserError, match=r"judged by different rows: \d+ validation rows .* leave out of the space"):
         search(ground.write(tmp_path), tmp_path / "runs", features, space)
 
