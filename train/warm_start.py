@@ -154,6 +154,7 @@ def begin(earlier: Earlier, old: nn.Module, new: nn.Module, dataset: Dataset, mo
     maps = row_maps(old, new, entity_rows=entity_rows, sides=sides, last=getattr(model, "last_rows", 0))
     before = old.state_dict()
     state = {name: taken(before[name], fresh.cpu(), maps.get(name)) for name, fresh in new.state_dict().items()}
+    _require_same_shapes(earlier, state, new)
     new.load_state_dict(state)
     memory = _memory(earlier.memory(), maps)
     figures = {name: _counts(source_R, len(before[name])) for name, source_R in maps.items()}
@@ -163,6 +164,15 @@ def begin(earlier: Earlier, old: nn.Module, new: nn.Module, dataset: Dataset, mo
     now = new.state_dict()
     learned = {name: (source_R != FRESH).to(now[name].device) for name, source_R in maps.items()}
     return Begun(learned, memory, figures)
+
+
+def _require_same_shapes(earlier: Earlier, state: Mapping[str, Tensor], new: nn.Module) -> None:
+    """Whatever else a model was built for: how long histories are, which targets it has."""
+    for name, value in new.state_dict().items():
+        if value.shape != state[name].shape:
+            shapes = f"{tuple(state[name].shape)}, here it is {tuple(value.shape)}"
+            cure = f"take the earlier run's settings of train.{earlier.side}, or leave start_from out"
+            raise UserError(f"the earlier model's {name} has the shape {shapes}", where=earlier.where, cure=cure)
 
 
 def _memory(memory: Mapping[str, Tensor], maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -210,7 +220,7 @@ def _value(value: Any) -> str:
 
 
 def require_same_features(earlier: Earlier, old: Features, new: Features) -> None:
-    """Refuse other features, or fewer ids of one of them.
+    """Refuse other features, or fewer ids of one of them, or of a model of several targets other ones.
 
     Raises:
         UserError: They differ; names them.
@@ -225,6 +235,12 @@ def require_same_features(earlier: Earlier, old: Features, new: Features) -> Non
     if told:
         cure = "take the earlier run's features in the same order, or leave start_from out"
         raise UserError(f"not the features of the earlier model: {'; '.join(told)}", where=earlier.where, cure=cure)
+    before, now = ([one.name for one in features.targets] for features in (old, new))
+    if before != now and max(len(before), len(now)) > 1:
+        # A tower belongs to a target; a model of one target may go on from another one's (from clicks to sales).
+        what = f"the earlier model learned {', '.join(before)}, in this order, and this one learns {', '.join(now)}"
+        cure = "take the earlier run's targets and train.ranker.target, or leave start_from out"
+        raise UserError(what, where=earlier.where, cure=cure)
 
 
 def _form(features: Features) -> tuple[Any, ...]:
