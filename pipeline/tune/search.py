@@ -72,12 +72,13 @@ class Search:
             return _Running(self, trials.read(self.root)).run()
 
     def _recognise(self) -> None:
-        """See that what lies here is this very search; on the first time, write down what it is."""
+        """See that the trials that lie here are of this very search; before the first one, write down what it is."""
         file, mine = self.root / IDENTITY, self._identity()
-        if not file.exists():
+        if not file.exists() or not trials.read(self.root):
             write_json(file, {"version": VERSION, "parts": mine})
             return
-        theirs = read_json(file)["parts"]
+        value = read_json(file)
+        theirs = value.get("parts", {}) if isinstance(value, dict) else {}
         changed = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
         if changed:
             raise UserError(
@@ -198,9 +199,10 @@ class _Running:
         for one in self._done:
             if best is None or one.number != best.number:
                 shutil.rmtree(trials.directory(self._search.root, one.number) / self._goal.side, ignore_errors=True)
-        if end and best is not None:
+        folders = list((self._search.root / "data").glob("*"))
+        if end and best is not None and len(folders) > 1:
             kept = self._prepared(self._search.config.with_settings(best.settings)).run_dir
-            for folder in set(kept.parent.iterdir()) - {kept}:
+            for folder in set(folders) - {kept}:
                 shutil.rmtree(folder)
                 self._data.pop(folder.name, None)
 

@@ -205,6 +205,13 @@ def test_other_data_or_another_space_is_another_search(undisturbed, tmp_path) ->
         search(config, folder / "runs")
 
 
+def test_what_stopped_the_first_trial_can_be_mended_in_the_same_place(tmp_path) -> None:
+    config = ground.write(tmp_path)
+    with pytest.raises(UserError, match="split"):
+        search(config, tmp_path / "runs", "etl.split.test=0.001", "tune.trials=1")
+    assert len(search(config, tmp_path / "runs", "tune.trials=1")["trials"]) == 1
+
+
 def test_of_several_seeds_the_mean_counts(tmp_path) -> None:
     space = "{train.retriever.model.embedding_dim: [4, 8]}"
     found = search(
