@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -14,11 +16,14 @@ from core.dataset import TARGET, Dataset
 from core.errors import UserError
 from tests.train.two_targets import SALE, write_two
 from train.batch import Features
+from train.evaluate import evaluate
+from train.evaluation.spec import EvaluateSpec
 from train.loader import Loader
 from train.predict import predict
 from train.ranker import load_ranker, train_ranker
 from train.spec import RankerSpec
 from train.targets import figures_of
+from train.warm_start import require_same_features
 
 CPU = torch.device("cpu")
 MMOE = {"kind": "mmoe", "embedding_dim": 4, "experts": 2, "expert_hidden": [8], "tower_hidden": [4]}
@@ -117,3 +122,26 @@ def test_a_further_target_of_one_class_is_refused_by_name(tmp_path: Path) -> Non
         pl.read_parquet(file).with_columns(pl.lit(1.0, pl.Float32).alias(SALE)).write_parquet(file)
     with pytest.raises(UserError, match="split valid, target sale: every label is 1"):
         train_ranker(dataset, spec(MMOE), tmp_path / "model", seed=1, device=CPU)
+
+
+def test_a_warm_start_keeps_the_targets_in_their_order(data: Dataset) -> None:
+    features, earlier = Features.of(data.schema()), SimpleNamespace(where="train.ranker.start_from")
+    click, sale = (replace(features, targets=(one,)) for one in features.targets)
+    turned = replace(features, targets=features.targets[::-1])
+    require_same_features(earlier, features, features)
+    require_same_features(earlier, click, sale)
+    for other in (turned, click):
+        with pytest.raises(
+            UserError, match="the earlier model learned click, sale, in this order, and"
+        ):
+            require_same_features(earlier, features, other)
+
+
+def test_a_refit_of_two_targets(data: Dataset, tmp_path: Path) -> None:
+    train_ranker(data, spec(MMOE, epochs=1, refit=True), tmp_path / "ranker", seed=1, device=CPU)
+    found = evaluate(data, tmp_path, EvaluateSpec(), device=CPU)
+    chosen = history(tmp_path / "ranker" / "choice")[0]["valid"]
+    sale = found["ranker"]["targets"]["sale"]
+    assert sale["valid"]["auc"] == pytest.approx(chosen["auc_sale"])
+    assert sale["test"]["auc"] > 0.5
+    assert set(sale["baselines"]) == {"logistic", "constant"}
