@@ -67,3 +67,11 @@ class RunSpec(EtlRunSpec):
             cure = "add `negatives: {count: 4}`, or leave the ranker out"
             raise fault_at(("train", "ranker"), f"has nothing to tell apart where every row is positive; {cure}")
         return self
+
+    @model_validator(mode="after")
+    def _the_catalogue_has_a_ranker(self) -> Self:
+        roles = self.data.all_roles()
+        if self.evaluate.ranker_catalogue and not (self.train.ranker and roles.user and roles.item):
+            told = "needs a ranker, users and items; give `train.ranker` and `data.roles`, or set it to false"
+            raise fault_at(("evaluate", "ranker_catalogue"), told)
+        return self

@@ -64,6 +64,14 @@ def test_a_config_runs_on_rows_of_its_shape(name: str, tmp_path: Path) -> None:
         assert figures["users_cold"] == figures["users"] == 5, "held out whole"
 
 
+def test_a_catalogue_without_a_ranker_is_told_before_anything_runs(tmp_path: Path) -> None:
+    words = ["--set", "evaluate.ranker_catalogue=true", "--runs-dir", str(tmp_path)]
+    outcome = in_process("run", ROOT / "configs" / "ml1m_ease.yaml", *words)
+    assert outcome.code == 2
+    assert "evaluate.ranker_catalogue: needs a ranker, users and items" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_config_of_a_named_protocol_tells_it() -> None:
     """What a config's figures mean stands in docs/protocols.md under the name that its head gives."""
     page = (ROOT / "docs" / "protocols.md").read_text()
