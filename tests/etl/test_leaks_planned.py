@@ -14,7 +14,7 @@ from core.schema import Column
 from etl import ops
 from etl.care.leaks_planned import plan_findings, require_known_outcomes, require_own_targets_unread
 from etl.dataset.sources import Roles
-from etl.dataset.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit
+from etl.dataset.splits import NoSplit, RandomSplit, SplitSpec, TimeSplit, UsersSplit
 from etl.features import FeatureSpec
 from etl.ops import DifferenceLag, Lag, LogOp, Operator
 from etl.ops.unchanged import Unchanged
@@ -141,6 +141,7 @@ def test_an_outcome_that_is_the_target_is_read_by_that_name_too() -> None:
         (History(reads=("sold",)), TimeSplit(), []),
         (History(reads=(TARGET,)), RandomSplit(), ["split", "history"]),
         (History(), RandomSplit(), ["split"]),
+        (History(reads=(TARGET,)), UsersSplit(), ["split", "history"]),
         (Rate(learns=("sold",)), TimeSplit(), ["target"]),
         (OutOfFold(learns=(TARGET,)), TimeSplit(), []),
     ],
