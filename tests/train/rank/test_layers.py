@@ -77,3 +77,9 @@ def test_interaction_is_every_pair_once() -> None:
     found_BP = DotInteraction(5)(vectors_BGE)
     expected = [(vectors_BGE[:, i] * vectors_BGE[:, j]).sum(1) for i in range(5) for j in range(i)]
     torch.testing.assert_close(found_BP, torch.stack(expected, 1))
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 5])
+def test_pairwise_products_have_right_gradients(vectors: int) -> None:
+    vectors_BGE = torch.randn(3, vectors, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(DotInteraction(vectors), vectors_BGE.requires_grad_())
