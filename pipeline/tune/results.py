@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config import dump
 from core.errors import UserError
 from core.files import read_json, write_json, write_text
 from pipeline.report.words import seconds
 from pipeline.tune import trials
-from pipeline.tune.space import Config, Goal
+from pipeline.tune.space import SIDES, Config, Goal
 from pipeline.tune.trials import Trial
+
+if TYPE_CHECKING:
+    from train.spec import TrainSpec
 
 VERSION = 1
 NAME = "tune.json"
@@ -53,7 +56,8 @@ class Result:
         try:
             side, monitor = value["side"], value["monitor"]
             wanted = Goal(side, monitor, value["larger_is_better"])
-            return cls(value["name"], wanted, value["space"], tuple(Trial(**one) for one in value["trials"]))
+            space = {path: value["space"][path] for path in value["order"]}
+            return cls(value["name"], wanted, space, tuple(Trial(**one) for one in value["trials"]))
         except (KeyError, TypeError) as error:
             cure = "run gyrfalcon tune with its config: it writes this file again"
             raise UserError(f"this tells of no search ({error})", where=str(file), cure=cure) from None
@@ -78,6 +82,7 @@ def write(root: Path, config: Config, goal: Goal, done: Sequence[Trial]) -> None
         "monitor": goal.monitor,
         "larger_is_better": goal.larger_is_better,
         "space": space,
+        "order": list(space),
         "best": best and best.number,
         "trials": [trials.as_json(one) for one in done],
     }
@@ -91,10 +96,28 @@ def best_config(config: Config, goal: Goal, best: Trial, of: int) -> str:
     """The config with the settings of a trial, which `gyrfalcon run` takes from any folder."""
     spec = config.with_settings(best.settings)
     base = config.file.parent.absolute()
-    placed = {"data": spec.data.placed(base), "etl": spec.etl.placed(base)}
+    etl = spec.etl.placed(base)
+    etl = etl.model_copy(update={"start_from": etl.start_from and _placed(etl.start_from, base)})
+    placed = {"data": spec.data.placed(base), "etl": etl, "train": _train_placed(spec.train, base)}
     spec = spec.model_copy(update={**placed, "name": f"{spec.name}-best", "tune": None})
     told = f"# Trial {best.number}, the best of {of}: {goal.monitor} {best.value:.4f} on the validation split.\n"
     return told + "".join(f"#   {path}: {json.dumps(value)}\n" for path, value in best.settings.items()) + dump(spec)
+
+
+def _train_placed(train: TrainSpec, base: Path) -> TrainSpec:
+    """The same with the runs that training begins with seen from the root."""
+    found = {}
+    for side in SIDES:
+        part = getattr(train, side)
+        if part is not None and part.start_from is not None:
+            start = part.start_from.model_copy(update={"run": _placed(part.start_from.run, base)})
+            found[side] = part.model_copy(update={"start_from": start})
+    return train.model_copy(update=found)
+
+
+def _placed(run: str, base: Path) -> str:
+    """An earlier run that lies where the config does; another one is found by its name among the runs."""
+    return str(base / run) if (base / run).exists() else run
 
 
 def words(settings: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.config import load_text
 from core.dataset import SPLIT, SPLITS, Dataset
 from core.errors import UserError
 from core.files import read_json
@@ -16,7 +17,11 @@ from pipeline import runner
 from pipeline.commands.tune import tune
 from pipeline.lock import locked
 from pipeline.runner import Interrupted
+from pipeline.spec import RunSpec
+from pipeline.tune.results import best_config
+from pipeline.tune.space import Config
 from pipeline.tune.trainings import Training
+from pipeline.tune.trials import Trial
 from tests.pipeline.tune import ground
 from train.track.epochs import Epoch, listening
 
@@ -210,6 +215,18 @@ def test_what_stopped_the_first_trial_can_be_mended_in_the_same_place(tmp_path) 
     with pytest.raises(UserError, match="split"):
         search(config, tmp_path / "runs", "etl.split.test=0.001", "tune.trials=1")
     assert len(search(config, tmp_path / "runs", "tune.trials=1")["trials"]) == 1
+
+
+def test_the_best_config_finds_what_lay_beside_the_config(tmp_path) -> None:
+    config = ground.write(tmp_path)
+    (tmp_path / "monday").mkdir()
+    loaded = Config.load(config, ("train.retriever.start_from=monday", "etl.start_from=tuesday"))
+    trial = Trial(1, {"train.retriever.model.embedding_dim": 8}, "complete", 0.5)
+    best = load_text(RunSpec, best_config(loaded, loaded.checked(), trial, 1), "best.yaml")
+    assert best.data.interactions.path == (str(tmp_path / "rows.csv"),)
+    assert best.train.retriever.start_from.run == str(tmp_path / "monday")
+    assert best.etl.start_from == "tuesday"  # a run by its name
+    assert (best.name, best.tune, best.train.retriever.model.embedding_dim) == ("clubs-best", None, 8)
 
 
 def test_of_several_seeds_the_mean_counts(tmp_path) -> None:
