@@ -68,9 +68,14 @@ class Interactions:
         return ItemSets.of(self.user_P[chosen], self.item_P[chosen], users=self.users, items=self.items)
 
     def joined(self) -> Interactions:
-        """The same with the validation split counted among the training split, as a refit learns from them."""
+        """The same with the validation split counted among the training split, as a refit learns from them.
+
+        Of users who are held out to choose, what is folded in counts too.
+        """
         valid_P = self.split_P == SPLITS.index("valid")
-        return replace(self, split_P=self.split_P.masked_fill(valid_P, SPLITS.index("train")))
+        chooses_U = torch.bincount(self.user_P[valid_P], minlength=self.users) > 0
+        both_P = valid_P | ((self.split_P == FOLD_IN) & chooses_U[self.user_P])
+        return replace(self, split_P=self.split_P.masked_fill(both_P, SPLITS.index("train")))
 
     def to(self, device: torch.device) -> Interactions:
         """The same on a device."""

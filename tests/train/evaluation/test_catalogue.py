@@ -192,6 +192,10 @@ def test_what_is_folded_in_is_known_and_never_learned_from(clubs: Dataset, tmp_p
     log = read_interactions(held_out(clubs, tmp_path / "data"))
     folded = log.split_P == FOLD_IN
     assert folded.any()
+    again = log.joined()
+    assert set(again.split_P.unique().tolist()) == {0, 2, FOLD_IN}
+    judged = torch.unique(log.user_P[log.split_P == 2])
+    assert torch.equal(torch.unique(again.user_P[again.split_P != 0]), judged), "a refit learns from those who chose"
     histories, user, item = Histories.of(log), log.user_P[folded & log.positive_P], log.item_P[folded & log.positive_P]
     away = torch.unique(user)
     assert int(histories.until("valid").at("valid").sizes[away].sum()) == 0
