@@ -16,7 +16,7 @@ from pipeline.tune.report import page
 from pipeline.tune.results import Result, print_table
 from pipeline.tune.space import Goal
 from pipeline.tune.trials import Trial
-from tests.e2e.run import ENVIRONMENT, ROOT, gyrfalcon, in_process
+from tests.e2e.run import ENVIRONMENT, ROOT, in_process
 from tests.pipeline.test_report import Outline
 from tests.pipeline.tune import ground
 
@@ -81,6 +81,7 @@ def test_a_search_without_a_complete_trial_has_a_page(trials) -> None:
 
 
 def test_a_search_in_which_all_fail_has_a_table_and_no_best(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
     config = ground.write(tmp_path)
     space = "tune.space={train.retriever.optimizer.embedding_rate: [1.0e+38]}"
     outcome = in_process("tune", config, "--runs-dir", tmp_path, "--set", space, "--device", "cpu")
@@ -94,6 +95,7 @@ def test_a_search_in_which_all_fail_has_a_table_and_no_best(tmp_path: Path) -> N
 
 
 def test_no_trial_begins_when_the_time_is_spent(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
     config = ground.write(tmp_path)
     in_process("tune", config, "--runs-dir", tmp_path, "--set", "tune.seconds=0.001", "--device", "cpu")
     assert len(read_json(tmp_path / "clubs-tune" / "tune.json")["trials"]) == 1
@@ -122,18 +124,23 @@ def test_the_command_line_tells_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_with_130_and_what_is_begun_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGKILL", -9)])
+def test_a_search_that_was_stopped_from_outside_goes_on(tmp_path: Path, name: str, code: int) -> None:
     pytest.importorskip("optuna")
     config = ground.write(tmp_path)
-    wait = (
-        "import os, signal, sys; from pipeline import cli\n"
-        "from train.track.epochs import listening\n"
-        "stop = lambda epoch: os.kill(os.getpid(), signal.SIGINT) if epoch.directory.parent.name == '2' else None\n"
+    stopped = (
+        "import os, signal; from pipeline import cli; from train.track.epochs import listening\n"
+        "def stop(epoch):\n"
+        f"    if (epoch.directory.parent.name, epoch.number) == ('2', 2): os.kill(os.getpid(), signal.{name})\n"
         "with listening(stop): cli.main()"
     )
-    command = [sys.executable, "-c", wait, "tune", str(config), "--runs-dir", str(tmp_path), "--device", "cpu"]
+    command = [sys.executable, "-c", stopped, "tune", str(config), "--runs-dir", str(tmp_path), "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, check=False, timeout=200)
-    assert done.returncode == 130
-    assert "interrupted in trial 2: 1 trial and the last checkpoint of this one are kept" in done.stderr
-    assert gyrfalcon("tune", config, "--runs-dir", tmp_path, "--device", "cpu").code == 0
-    assert len(read_json(tmp_path / "clubs-tune" / "tune.json")["trials"]) == 4
+    assert done.returncode == code, done.stderr
+    if name == "SIGINT":
+        assert "interrupted in trial 2: 1 trial and the last checkpoint of this one are kept" in done.stderr
+    whole = tmp_path / "whole"
+    for runs in (tmp_path, whole):
+        assert in_process("tune", config, "--runs-dir", runs, "--device", "cpu").code == 0
+    resumed, straight = (read_json(runs / "clubs-tune" / "tune.json")["trials"] for runs in (tmp_path, whole))
+    assert [ground.settled(one) for one in resumed] == [ground.settled(one) for one in straight]
