@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,13 @@ class Catalogue:
         return identity, str(identity if title is None else title), columns
 
     def rows_of(self, ids: Array) -> Array:
-        """Rows of the items with these raw ids; ids that no item has are left out."""
-        own = self._frame[self._id]
-        known = own.cast(pl.String if own.dtype == pl.String else pl.Int64).is_in(ids.tolist())
-        return known.arg_true().to_numpy().astype(np.int64)
+        """Rows of the items with these raw ids, each once and rising; ids that no item has are left out."""
+        rows = {row for one in ids.tolist() if (row := self._rows.get(one)) is not None}
+        return np.array(sorted(rows), dtype=np.int64)
+
+    @cached_property
+    def _rows(self) -> dict[int | str, int]:
+        return {one: row for row, one in enumerate(self._frame[self._id].to_list())}
 
     def columns_for(self, signature: Signature, rows: Array) -> dict[str, Array]:
         """The item inputs of a model for some rows; one that no item knows is null."""

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 import torch
 
-from core.dataset import ITEM_INDEX, USER_INDEX, Dataset
+from core.dataset import ITEM_INDEX, SPLIT, TARGET, TIME, USER_INDEX, Dataset
 from core.files import write_json
 from core.schema import Column, DType, Schema, Tag
 from etl.fitted import Fitted
@@ -33,10 +33,12 @@ from serve.recommend import Recommender
 from serve.spec import ExportSpec
 from tests.serve import planted
 from tests.serve.live import running
-from tests.serve.test_models_export import Retriever
 from train.batch import Features
 from train.models.rank.dlrm import DlrmSpec
+from train.models.retrieve.base import Sizes
 from train.models.retrieve.two_tower import TwoTowerSpec
+from train.retriever import Retriever
+from train.spec import RetrieverSpec
 
 USERS, ITEMS, SEEN, CANDIDATES = 20_000, 50_000, 200_000, 1000
 CATEGORIES, NUMBERS = 5, 3
@@ -60,11 +62,19 @@ class Side:
 SIDES = (Side("user", USERS), Side("item", ITEMS))
 
 
-def build(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Write the bundle: its directory, and the figures of the export."""
+def prepare(path: Path) -> tuple[Dataset, Fitted, Sizes]:
+    """Write a data set of users and items: the data set, its workflow and what models are built for."""
     rng = np.random.default_rng(0)
     tables = {side.name: side.table(rng) for side in SIDES}
-    pairs = pl.DataFrame({USER_INDEX: rng.integers(0, USERS, SEEN), ITEM_INDEX: rng.integers(0, ITEMS, SEEN)})
+    pairs = pl.DataFrame(
+        {
+            USER_INDEX: rng.integers(0, USERS, SEEN).astype(np.int32),
+            ITEM_INDEX: rng.integers(0, ITEMS, SEEN).astype(np.int32),
+            SPLIT: np.zeros(SEEN, np.int8),
+            TARGET: np.ones(SEEN, np.float32),
+            TIME: np.arange(SEEN),
+        }
+    )
     raw = tables["user"][pairs[USER_INDEX]].hstack(tables["item"][pairs[ITEM_INDEX]])
     tags = {
         name: {Tag(side.name)} | ({Tag(f"{side.name}_id")} if name.endswith("_id") else set())
@@ -74,10 +84,16 @@ def build(path: Path) -> tuple[Path, dict[str, Any]]:
     fitted = _workflow(raw, tags)
     dataset = _write(path / "data", tables, pairs, raw, tags, fitted)
     user, item = (Features.of(fitted.schema.select(tag)) for tag in (Tag.USER, Tag.ITEM))
+    return dataset, fitted, Sizes(user, item, USERS, ITEMS)
+
+
+def build(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Write the bundle: its directory, and the figures of the export."""
+    dataset, fitted, sizes = prepare(path)
     features = Features.of(fitted.schema)
-    towers = TwoTowerSpec().build(user, item, items=ITEMS).eval()
     ranker = planted.Ranker(DlrmSpec().build(features).eval(), features)
-    parts = Parts(dataset, fitted, ranker, Retriever(towers, user, item))
+    retriever = Retriever(TwoTowerSpec().build(sizes).eval(), sizes, RetrieverSpec(model=TwoTowerSpec()))
+    parts = Parts(dataset, fitted, ranker, retriever)
     figures = write_bundle(parts, ExportSpec(), path / "bundle", metrics={}, config={})
     return path / "bundle", figures
 
@@ -101,12 +117,13 @@ def _write(
     dataset = Dataset(path)
     for folder in ("entities", "raw"):
         (path / folder).mkdir(parents=True)
-    Schema(tuple(Column(name, DType.STRING, frozenset(tag)) for name, tag in tags.items())).write(
-        dataset.raw_schema_file
-    )
+    kinds = {pl.Int64: DType.INT64, pl.Float64: DType.FLOAT64, pl.String: DType.STRING}
+    columns = [Column(name, kinds[type(raw.schema[name])], frozenset(tag)) for name, tag in tags.items()]
+    Schema(tuple(columns)).write(dataset.raw_schema_file)
     write_json(path / "manifest.json", {})
     raw.head(1000).write_parquet(dataset.sample_file)
     pairs.write_parquet(dataset.interactions_file)
+    fitted.schema.write(dataset.schema_file)
     for side, table in tables.items():
         table.write_parquet(dataset.entity_file(f"{side}s"))
         names = [column.name for column in fitted.schema if Tag(side) in column.tags]
@@ -116,7 +133,7 @@ def _write(
 
 def p50(call: Callable[[], object], repeats: int = 300) -> float:
     """Median milliseconds."""
-    for _ in range(20):
+    for _ in range(min(20, repeats)):
         call()
     times = []
     for _ in range(repeats):
