@@ -15,11 +15,11 @@ from core.errors import UserError
 from train.batch import Batch, Features
 from train.jagged import pooled
 from train.layers.activated import layers
+from train.layers.attention import SelfAttention
 from train.layers.history import HistoryInput
 from train.layers.mlp import linear
 from train.layers.padded import Grid
 from train.layers.positions import SPREAD
-from train.layers.transformer import Attention
 from train.models.rank.base import RankerModel
 from train.models.sizes import Dropout, Hidden, Width
 
@@ -115,7 +115,7 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention = Attention(width, heads=heads, causal=False)
+        self.attention = SelfAttention(width, heads=heads)
         self.layers = nn.Sequential(linear(width, 4 * width), _leaky(), nn.Dropout(dropout), linear(4 * width, width))
         self.behind_attention, self.behind_layers = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
