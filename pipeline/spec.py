@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import model_validator
 
 from core.spec import fault_at
+from core.suggest import did_you_mean
 from etl.rows import RepeatsRule
 from pipeline.etl_spec import EtlRunSpec
 from pipeline.track.spec import TrackSpec
@@ -48,6 +49,21 @@ class RunSpec(EtlRunSpec):
         return self
 
     @model_validator(mode="after")
+    def _targets_are_known(self) -> Self:
+        ranker, names = self.train.ranker, [goal.name for goal in self.etl.goals]
+        if ranker is None:
+            return self
+        if ranker.target is not None and ranker.target not in names:
+            told = f"names no target of etl.targets; {did_you_mean(ranker.target, names)}"
+            raise fault_at(("train", "ranker", "target"), told, ranker.target)
+        named = {("train", "ranker", "weights"): ranker.weights, ("export", "rank_by"): self.export.rank_by}
+        for place, given in named.items():
+            for name in given:
+                if name not in names:
+                    raise fault_at((*place, name), f"is of no target of etl.targets; {did_you_mean(name, names)}")
+        return self
+
+    @model_validator(mode="after")
     def _rankers_have_what_they_need(self) -> Self:
         ranker, roles, main = self.train.ranker, self.data.all_roles(), self.etl.goals[0].rule
         if ranker is None:
@@ -63,7 +79,8 @@ class RunSpec(EtlRunSpec):
             told = "are for users and items whose rows are all positive"
             cure = "say `etl.target: {every_row: true}` and name both in `data.roles`, or leave the negatives out"
             raise fault_at(("train", "ranker", "negatives"), f"{told}; {cure}")
-        if ranker.negatives is None and main.every_row:
+        decides = next((goal.rule for goal in self.etl.goals if goal.name == ranker.target), main)
+        if ranker.negatives is None and decides.every_row:
             cure = "add `negatives: {count: 4}`, or leave the ranker out"
             raise fault_at(("train", "ranker"), f"has nothing to tell apart where every row is positive; {cure}")
         return self

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from core.dataset import ROW
+from core.dataset import ROW, is_target
 from core.schema import Schema
 from etl.fitted import Fitted
 from etl.nvtabular.described import describe
@@ -118,7 +118,9 @@ def _made(ran: Ran, rows: Path, scratch: Path, keep: Sequence[str], *, new: bool
     out = scratch / "made"
     ran.process.ask("transform", rows=str(rows), keep=list(keep), out=str(out), new=new)
     made = pl.scan_parquet(out / "*.parquet")
-    return made.select(*keep, *(pl.col(column.name).cast(polars_type(column)) for column in ran.fitted.schema))
+    # A further target is null where it isn't known, and a frame of pandas tells that by NaN.
+    kept = [pl.col(name).fill_nan(None) if is_target(name) else pl.col(name) for name in keep]
+    return made.select(*kept, *(pl.col(column.name).cast(polars_type(column)) for column in ran.fitted.schema))
 
 
 def height(path: Path) -> int:

@@ -60,8 +60,9 @@ RULES = (("liked", "at_least: 4"), ("loved", "equals: 5"))
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("train.ranker.weights={hated: 1}", "no target hated"),
-        ("train.ranker.target=hated", "no target hated"),
+        ("train.ranker.weights={hated: 1}", "weights.hated: is of no target of etl.targets"),
+        ("export.rank_by={likes: 1}", "rank_by.likes: is of no target of etl.targets; did you mean liked"),
+        ("train.ranker.target=love", "names no target of etl.targets; did you mean loved?"),
         ("etl.target={column: rating, at_least: 3}", "stands beside `target`"),
         ("etl.targets.liked.column=stars", "no column stars"),
     ],
@@ -71,3 +72,12 @@ def test_wrong_settings_end_in_one_line(ran: tuple[Path, Outcome], tmp_path: Pat
     assert outcome.code == 2
     assert told in "".join(outcome.errors) or told in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_the_main_target_may_hold_every_row_where_another_decides(tmp_path: Path) -> None:
+    words = ("run", CONFIG, "--runs-dir", tmp_path, "--dry-run", "--set", "etl.targets.liked={every_row: true}")
+    more = ("--set", "train.ranker={model: {kind: mlp}, target: loved}", "--set", "export.rank_by={}")
+    assert in_process(*words, *more).code == 0
+    refused = in_process(*words)
+    assert refused.code == 2
+    assert "nothing to tell apart where every row is positive" in refused.err
