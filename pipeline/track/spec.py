@@ -14,7 +14,7 @@ class TrackSpec(Spec):
     """Where a run is written down. No result depends on it, and no stage runs again because of it.
 
     Attributes:
-        mlflow: The tracking URI of MLflow: a server (`http://127.0.0.1:5000`), or a database (`sqlite:///mlflow.db`).
+        mlflow: The tracking URI of MLflow, such as `http://127.0.0.1:5000`.
         experiment: Its experiment; made where it isn't there.
     """
 
