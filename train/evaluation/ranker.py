@@ -186,8 +186,15 @@ def evaluate_ranker(
                 **{name: run(split, one)[target.name] for name, one in theirs.items()},
             }
             for split in splits
+            if len(own[split][target.name].target_N)
         }
-        found[target.name] = _of_target(dataset, ranker, target, scored, parts=parts, spec=spec)
+        one = _of_target(dataset, ranker, target, scored, parts=parts, spec=spec)
+        untold = [
+            f"ranker {ranker.spec.model.kind} ({target.name}) can't be judged on {split}: no row tells the target"
+            for split in splits
+            if split not in scored
+        ]
+        found[target.name] = replace(one, verdicts=[*one.verdicts, *untold])
     return with_further(found)
 
 

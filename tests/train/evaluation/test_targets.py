@@ -96,3 +96,16 @@ def test_one_target_says_nothing_of_others(data: Dataset, tmp_path: Path) -> Non
     assert found["ranker"]["target"] == found["judged"]["protocol"]["ranker"]["target"] == "sale"
     assert "targets" not in found["ranker"]
     assert found["ranker"]["test"]["rows"] == pl.read_parquet(data.files("test"))[SALE].count()
+
+
+def test_a_split_that_does_not_tell_a_target_yet(trained: Path, tmp_path: Path) -> None:
+    """As where sales of the last days are not reported: the click is judged there, the sale isn't."""
+    data = write_two(tmp_path, rows=2000).dataset
+    for file in data.files("test"):
+        pl.read_parquet(file).with_columns(pl.lit(None, pl.Float32).alias(SALE)).write_parquet(file)
+    found = evaluate(data, trained, EvaluateSpec(), device=CPU, users_file=tmp_path / "users.parquet")
+    sale = found["ranker"]["targets"]["sale"]
+    assert "test" not in sale
+    assert "auc" in sale["valid"]
+    assert "ranker mmoe (sale) can't be judged on test: no row tells the target" in found["verdicts"]
+    assert "auc" in found["ranker"]["test"]
