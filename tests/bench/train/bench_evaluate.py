@@ -25,7 +25,7 @@ from train.models.retrieve.base import Sizes, Towers
 from train.pairs import ENTITY, Interactions
 from train.retriever import vectors
 
-USERS, ITEMS, KNOWN, K, ROUNDS = 22_363, 12_101, 8.0, 10, 5
+USERS, ITEMS, KNOWN, K, ROUNDS = 22_363, 12_101, 8.0, 10, 3
 NONE = Features((), (), ())
 
 
