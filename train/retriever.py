@@ -21,7 +21,6 @@ from train.evaluation.scorer import ModuleScorer, Scorer, VectorScorer
 from train.histories import HISTORY, Histories
 from train.model_directory import WEIGHTS, features_of, finished, identity, reading, write_model
 from train.models.retrieve.base import CountedModel, Facts, Reads, RetrieverModel, Scores, Sizes, Towers, TrainedModel
-from train.models.retrieve.popularity import PopularitySpec
 from train.pairs import Interactions, Pairs, read_interactions, read_tables, side_features, take
 from train.refit import chosen_then_refitted, forget_choice, told
 from train.seeds import train_each
@@ -136,14 +135,6 @@ def vectors(module: nn.Module, entities: Batch) -> Tensor:
     blocks = (entities.pick(order_N[at : at + HISTORIES]) for at in range(0, rows, HISTORIES))
     found_NV = torch.cat([module(block).to(torch.float32) for block in blocks])
     return torch.empty_like(found_NV).index_copy_(0, order_N, found_NV)
-
-
-def popularity(facts: Facts, sizes: Sizes) -> Retriever:
-    """The baseline of every candidate generator, counted from the training pairs."""
-    model = PopularitySpec()
-    towers = model.build(sizes).to(facts.pairs.item_P.device)
-    model.fill(towers, facts)
-    return Retriever(towers.eval(), sizes, RetrieverSpec(model=model))
 
 
 def train_retriever(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.dataset import Dataset
+from core.dataset import FOLD_IN, Dataset
 from train.batch import Features
 from train.evaluation.baselines import count_baselines
 from train.evaluation.found import Found, Judged, Question
@@ -30,6 +30,9 @@ from train.retriever import Retriever, queries_at
 
 SEEN = "Items that the user met in an earlier split, liked or not, are left out of lists and are not to be found."
 UNSEEN = "Items that the user met in an earlier split stay in the list (mask_seen: false)."
+FOLDED = (
+    "Held-out users: nobody learned from a row of theirs. What is folded in is known, left out and not to be found."
+)
 LISTS = (
     "Equal scores go to the item that comes first in the catalogue (by raw id).",
     "Items that nobody liked in training stay in the catalogue and can be found; they are counted as cold.",
@@ -129,7 +132,11 @@ class Catalogue:
             ranked = sampled_words(spec.protocol)
         lengths = ", ".join(str(k) for k in sorted(set(spec.k)))
         wanted = f"k: {lengths}. What is to be found: the user's interactions of the split whose target is above 0.5."
-        return [*ranked, wanted, SEEN if spec.mask_seen else UNSEEN, *LISTS, interval_words(spec.confidence)]
+        seen = [SEEN if spec.mask_seen else UNSEEN]
+        seen += [FOLDED] if bool((self.interactions.split_P == FOLD_IN).any()) else []
+        kinds = ", ".join(one.kind for one in spec.baselines) or "none"
+        rivals = f"Baselines, counted from the training split with the settings of evaluate.baselines: {kinds}."
+        return [*ranked, wanted, *seen, *LISTS, rivals, interval_words(spec.confidence)]
 
     def _decisive(self) -> dict[str, int]:
         sampled = isinstance(self.spec.protocol, SampledSpec)

@@ -77,6 +77,8 @@ def test_a_ranker_over_the_catalogue(clubs: Dataset, trained: Path) -> None:
     assert part["baselines"]["item_knn"] == found["retriever"]["baselines"]["item_knn"]
     assert any(line.startswith("ranker neumf over the catalogue ") for line in found["verdicts"])
     assert any("whole catalogue of 40 items" in line for line in found["protocol"]["catalogue"])
+    assert any(line.endswith("evaluate.baselines: popularity, item_knn.") for line in found["protocol"]["catalogue"])
+    assert not any("Held-out users" in line for line in found["protocol"]["catalogue"])
 
 
 def test_the_rows_scored_at_a_time_move_no_list(clubs: Dataset, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +183,9 @@ def test_users_who_are_held_out(clubs: Dataset, tmp_path: Path, kind: str) -> No
     settings |= {"monitor_k": 4, "optimizer": {"rate": 0.02, "embedding": "adam"}}
     spec = RetrieverSpec.model_validate(settings)
     train_retriever(data, spec, tmp_path / "train" / "retriever", seed=0, device=CPU)
-    found = evaluate(data, tmp_path / "train", EvaluateSpec(k=(4,)), device=CPU)["retriever"]["test"]
+    result = evaluate(data, tmp_path / "train", EvaluateSpec(k=(4,)), device=CPU)
+    assert any("What is folded in is known" in line for line in result["protocol"]["retriever"])
+    found = result["retriever"]["test"]
     log = read_interactions(data)
     away = torch.unique(log.user_P[log.split_P == 2])
     assert found["users"] == found["users_cold"] == len(away) == 10
