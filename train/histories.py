@@ -122,18 +122,20 @@ class Histories:
     def _span(self, user_B: Tensor, time_B: Tensor) -> tuple[Tensor, Tensor]:
         """Where the interactions of each user begin, and where those before the moment end."""
         # By halves within each user: a search among all interactions together misses the cache more often.
-        start_B, stop_B = self.start_U1[user_B], self.start_U1[user_B + 1]
-        low_B, high_B = start_B, stop_B
-        for _ in range(self._halvings):
-            middle_B = (low_B + high_B) // 2
-            earlier_B = (low_B < high_B) & (self.time_P[middle_B.clamp(max=len(self.time_P) - 1)] < time_B)
-            low_B, high_B = torch.where(earlier_B, middle_B + 1, low_B), torch.where(earlier_B, high_B, middle_B)
-        return start_B, low_B
+        start_B, end_B = self.start_U1.index_select(0, user_B), self.start_U1.index_select(0, user_B + 1)
+        stop_B = start_B
+        for step in self._steps:
+            further_B = torch.minimum(stop_B + step, end_B)
+            # Of a user who met nothing this may look at somebody else, and moves nothing.
+            newest_B = self.time_P.index_select(0, (further_B - 1).clamp_(min=0))
+            stop_B = torch.where(newest_B < time_B, further_B, stop_B)
+        return start_B, stop_B
 
     @cached_property
-    def _halvings(self) -> int:
-        """How often the longest history can be halved."""
-        return int(torch.diff(self.start_U1).max()).bit_length() if len(self.start_U1) > 1 else 0
+    def _steps(self) -> tuple[int, ...]:
+        """Falling powers of two whose sum is at least the longest history."""
+        longest = int(torch.diff(self.start_U1).max()) if len(self.start_U1) > 1 else 0
+        return tuple(1 << place for place in reversed(range(longest.bit_length())))
 
     def to(self, device: torch.device) -> Histories:
         """The same on a device."""
