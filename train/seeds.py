@@ -3,6 +3,7 @@
 DIR/seed-N/...                         each training, whole
 DIR/seeds.json                         what each reached on the validation split, and which is the best
 DIR/model.safetensors, history.json, model.json    copies of the best one's: what is judged and exported as the model
+DIR/choice/..., optimizer.safetensors  its others, where it has them (`train.refit`, `keep_optimizer`)
 """
 
 from __future__ import annotations

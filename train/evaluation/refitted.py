@@ -35,7 +35,9 @@ def judged_apart(held: Mapping[str, Path], splits: Sequence[str], judge: Judge) 
         judge: Does it.
     """
     refitted = {
-        side: read_json(path / "model.json")["refit"] for side, path in held.items() if (path / CHOICE).is_dir()
+        side: read_json(path / "model.json")["refit"]
+        for side, path in held.items()
+        if (path / CHOICE / "model.json").exists()
     }
     if not refitted:
         return dict(judge(held, splits, frozenset()))
