@@ -67,6 +67,8 @@ def _print_metrics(console: Any, metrics: Mapping[str, Any]) -> None:
     for side in sorted(sides, key=lambda side: list(HEADLINES).index(base_of(side))):
         part, names = sides[side], HEADLINES[base_of(side)]
         rows = list(_figures(part, side))
+        if not rows[0][1]:  # a target that no row of the test split tells: the verdicts say so
+            continue
         known = {name for _, figures in rows for name in figures if name.partition("@")[0] in names}
         shown = sorted(known, key=place)
         table = Table(box=None, pad_edge=False)
