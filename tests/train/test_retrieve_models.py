@@ -12,6 +12,7 @@ from core.dataset import ITEM_INDEX, SPLIT, TARGET, Dataset
 from tests.contract.counted import CountedContract
 from tests.contract.retrievers import RetrieverContract
 from tests.train.clubs import ITEMS, UNKNOWN, users
+from train.evaluation.baselines import count_baselines
 from train.evaluation.holdout import Holdout
 from train.histories import Histories
 from train.models.retrieve import FACTORS
@@ -22,7 +23,7 @@ from train.models.retrieve.item_knn import ItemKnnSpec
 from train.models.retrieve.popularity import PopularitySpec
 from train.models.retrieve.two_tower import TwoTowerSpec
 from train.pairs import read_interactions, read_tables, side_features, take
-from train.retriever import Retriever, load_retriever, popularity, train_retriever
+from train.retriever import Retriever, load_retriever, train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")
@@ -94,7 +95,7 @@ def test_popularity_counts_likes_of_the_training_split(clubs: Dataset) -> None:
 
 def counted(clubs: Dataset) -> Retriever:
     """Popularity."""
-    return popularity(*facts_of(clubs))
+    return count_baselines([PopularitySpec()], *facts_of(clubs))["popularity"]
 
 
 def facts_of(clubs: Dataset) -> tuple[Facts, Sizes]:
