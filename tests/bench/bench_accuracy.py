@@ -71,11 +71,13 @@ CASES = (
     Case("ml100k_neumf", "", {}, {}),
 )
 CRITEO = {
-    "criteo_dcn_v2": ("dcn_v2-624", "DCNv2"),
-    "criteo_deepfm": ("deepfm-624", "DeepFM"),
-    "criteo_dlrm": ("dlrm", "DLRM"),
+    "criteo_dcn_v2": ("dcn_v2-624", "bench_fuxictr DCNv2"),
+    "criteo_deepfm": ("deepfm-624", "bench_fuxictr DeepFM"),
+    "criteo_dlrm": ("dlrm", "bench_fuxictr DLRM"),
+    "criteo_wide_deep": ("wide_deep", "fuxictr_more WideDeep"),
+    "criteo_xdeepfm": ("xdeepfm", "fuxictr_more xDeepFM"),
 }
-"""Name of a config -> our job and the peers' model with the same sizes."""
+"""Name of a config -> our job and the peers' command with the same model and sizes."""
 
 
 class Refused(Exception):
@@ -151,9 +153,9 @@ def lines(results: Results) -> Iterator[list[object]]:
 
 def criteo(results: Results) -> Iterator[list[object]]:
     """The same for the configs that a peer's AUC judges."""
-    for config, (job, model) in CRITEO.items():
+    for config, (job, peer) in CRITEO.items():
         mine = results.found.get(f"ours {job} fp32 seed {bench_peers.SEEDS[0]}")
-        theirs = results.found.get(f"peer bench_fuxictr {model}")
+        theirs = results.found.get(f"peer {peer}")
         if mine is None or theirs is None:
             continue
         auc, other = mine["valid_auc"], theirs["valid_auc"]
@@ -199,7 +201,7 @@ def main() -> None:
     jobs = [job for config, (job, _) in CRITEO.items() if re.search(asked.only, config)]
     chosen = "|".join(re.escape(f"ours {job} fp32 seed {bench_peers.SEEDS[0]}") for job in jobs)
     if chosen and not asked.show and os.environ.get("GYRFALCON_PEERS"):
-        models = "|".join(f"bench_fuxictr {model}" for job, model in CRITEO.values() if job in jobs)
+        models = "|".join(f"peer {peer}$" for job, peer in CRITEO.values() if job in jobs)
         asked.peers_folder.mkdir(parents=True, exist_ok=True)
         bench_peers.take(beside, bench_peers.plan_of(asked.peers_folder), only=f"{chosen}|{models}")
     print(page(results, beside, file))

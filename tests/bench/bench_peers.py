@@ -26,10 +26,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.train.ctr import JOBS
-from tests.bench.train.page import MODES, SAME, write
+from tests.bench.train.page import MODES, MORE, SAME, write
 from tests.bench.train.turns import ROOT, Results, Turn, ours
 
+HERE = Path(__file__).parent / "train"
 PAGE = ROOT / "docs" / "train_figures.md"
 FOLDER = Path(tempfile.gettempdir()) / "gyrfalcon-bench-train"
 SEEDS = (2026, 1, 2)
@@ -65,14 +65,14 @@ class Plan:
         rows = self.home / "data" / "criteo" if self.peers else self.folder / f"rows-{self.rows or 'all'}"
         return rows / "train.parquet", rows / "valid.parquet", self.home
 
-    def peer(self, words: str, *, timeout: float = 900.0) -> Turn:
-        """A script of the peers."""
+    def peer(self, words: str, *, folder: Path | None = None, timeout: float = 900.0) -> Turn:
+        """A script of the peers, or one of `folder` that needs theirs."""
         assert self.peers is not None
         name, *arguments = words.split()
-        env = {"PEERS_HOME": str(self.home), "PEERS_THREADS": str(self.threads)}
+        env = {"PEERS_HOME": str(self.home), "PEERS_THREADS": str(self.threads), "GYRFALCON_PEERS": str(self.peers)}
         if self.beauty:
             env["PEERS_BEAUTY"] = str(self.beauty.parent)
-        script = self.peers / f"{name}.py"
+        script = (folder or self.peers) / f"{name}.py"
         python = shutil.which("python3") or sys.executable
         return Turn(f"peer {words}", [python, str(script), *arguments], env, timeout)
 
@@ -86,8 +86,8 @@ def turns(plan: Plan) -> Iterator[Turn]:
     files = plan.files
     yield plan.ours("limit before", "limit")
     yield plan.ours("usual", "usual")
-    for job in JOBS:
-        yield from (plan.peer(one) for one in (SAME[job][1] if plan.peers else ()))
+    for job, (_, peers) in SAME.items():
+        yield from (plan.peer(one) for one in (peers if plan.peers else ()))
         for mode in MODES:
             yield plan.ours(f"ours {job} {mode} seed {SEEDS[0]}", "ctr", job, mode, *files)
     if plan.peers:
@@ -97,6 +97,9 @@ def turns(plan: Plan) -> Iterator[Turn]:
     yield from _sasrec(plan)
     yield plan.ours("growth", "growth", *(() if plan.rows is None else ("--small",)), timeout=1800)
     yield plan.ours("limit after", "limit")
+    for job, (_, peers) in MORE.items():
+        yield from (plan.peer(one, folder=HERE) for one in (peers if plan.peers else ()))
+        yield plan.ours(f"ours {job} fp32 seed {SEEDS[0]}", "ctr", job, "fp32", *files)
     # Last, since it is long and no time is taken from it: what bfloat16 and compiling do to the AUC.
     for job in ("dcn_v2-429", "deepfm-429", "dlrm"):
         for seed in SEEDS[1:]:

@@ -31,9 +31,14 @@ from train.loader import Loader
 from train.losses.pointwise import binary_cross_entropy
 from train.metrics.classification import auc, logloss
 from train.models.rank.base import RankerModel
+from train.models.rank.dcn import DcnSpec
 from train.models.rank.dcn_v2 import DcnV2Spec
 from train.models.rank.deepfm import DeepFmSpec
 from train.models.rank.dlrm import DlrmSpec
+from train.models.rank.fm import FmSpec
+from train.models.rank.logistic import LogisticSpec
+from train.models.rank.wide_deep import WideDeepSpec
+from train.models.rank.xdeepfm import XDeepFmSpec
 from train.precision import fast_products
 from train.predict import predict
 from train.spec import OptimizerSpec
@@ -48,6 +53,11 @@ JOBS: dict[str, RankerModel] = {
     "deepfm-429": DeepFmSpec(embedding_dim=WIDTH, dropout=0.0, numbers="raw"),
     "deepfm-624": DeepFmSpec(embedding_dim=WIDTH, dropout=0.0, numbers="embedded"),
     "dlrm": DlrmSpec(embedding_dim=WIDTH),
+    "logistic": LogisticSpec(),
+    "fm": FmSpec(embedding_dim=WIDTH),
+    "wide_deep": WideDeepSpec(embedding_dim=WIDTH, hidden=(400, 400, 400), numbers="embedded"),
+    "dcn": DcnSpec(embedding_dim=WIDTH, cross_layers=3, hidden=(400, 400, 400), numbers="embedded"),
+    "xdeepfm": XDeepFmSpec(embedding_dim=WIDTH, maps=(64, 64), split=False, hidden=(400, 400, 400)),
 }
 """The number is the width of the deep network's input: 26 x 16 and 13 numbers, or 39 x 16."""
 MODES = {"fp32": (False, False), "fp32+compile": (False, True), "bf16": (True, False), "bf16+compile": (True, True)}

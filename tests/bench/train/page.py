@@ -17,6 +17,15 @@ SAME = {
     "deepfm-624": ("DeepFM, numbers as vectors (width 624)", ("bench_fuxictr DeepFM",)),
     "dlrm": ("DLRM", ("bench_fuxictr DLRM",)),
 }
+"""Our job -> what it is, and the peers' commands that do the same."""
+MORE = {
+    "logistic": ("logistic regression", ("fuxictr_more LR",)),
+    "fm": ("FM", ("fuxictr_more FM",)),
+    "wide_deep": ("Wide & Deep, 400 x 3", ("fuxictr_more WideDeep",)),
+    "dcn": ("DCN, 3 cross layers, 400 x 3", ("fuxictr_more DCN",)),
+    "xdeepfm": ("xDeepFM, maps 64 x 2, 400 x 3", ("fuxictr_more xDeepFM",)),
+}
+"""The same of models whose AUC alone matters here: float32 only."""
 MODES = ("fp32", "bf16", "fp32+compile", "bf16+compile")
 BAYES = "oracle_auc_valid"
 """How the peers' script calls the AUC of the probabilities that the labels were drawn from."""
@@ -73,7 +82,7 @@ def machine(found: Found) -> str:
 def rankers(found: Found) -> str:
     """Each job: peers, then our modes, and how many times the best peer they are."""
     rows = []
-    for job, (title, peers) in SAME.items():
+    for job, (title, peers) in {**SAME, **MORE}.items():
         theirs = [one for name in peers if (one := found.get(f"peer {name}"))]
         best = max((_rate(one) for one in theirs), default=None)
         auc = max((float(one["valid_auc"]) for one in theirs), default=None)
