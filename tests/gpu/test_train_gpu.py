@@ -10,6 +10,7 @@ import torch
 from core.dataset import USER_INDEX
 from core.files import hash_tree
 from tests.train.synthetic import Planted, write_planted
+from tests.train.two_targets import write_two
 from train.batch import Batch, Features
 from train.loader import Loader
 from train.losses.pointwise import binary_cross_entropy
@@ -40,8 +41,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 
 def _spec(kind: str) -> RankerSpec:
-    small = {"logistic": {}, "dlrm": {"embedding_dim": 8}, "dcn_v2": {"embedding_dim": 8, "hidden": [64]}}
-    sizes = small.get(kind, {"embedding_dim": 8, "hidden": [64]})
+    small = {"embedding_dim": 8, "hidden": [64]}
+    sizes = {name: value for name, value in small.items() if name in RANKERS[kind].model_fields}
     return RankerSpec.model_validate({"model": {"kind": kind, **sizes}, "epochs": 3, "batch_size": 512})
 
 
@@ -139,6 +140,9 @@ def _assert_same_batches(planted: Planted) -> None:
         assert torch.equal(ours.dense_BD, theirs.dense_BD.cpu())
         assert torch.equal(ours.target_B, theirs.target_B.cpu())
         assert torch.equal(ours.extra[USER_INDEX], theirs.extra[USER_INDEX].cpu())
+        assert (ours.targets_BT is None) == (theirs.targets_BT is None)
+        if ours.targets_BT is not None and theirs.targets_BT is not None:
+            torch.testing.assert_close(theirs.targets_BT.cpu(), ours.targets_BT, rtol=0, atol=0, equal_nan=True)
 
 
 def test_the_loader_gives_the_same_batches_through_pinned_memory(
@@ -151,3 +155,8 @@ def test_the_loader_gives_the_same_batches_through_pinned_memory(
 @pytest.mark.skipif(not has_cudf(), reason="cuDF is not installed")
 def test_the_loader_gives_the_same_batches_through_cudf(planted: Planted) -> None:
     _assert_same_batches(planted)
+
+
+@pytest.mark.skipif(not has_cudf(), reason="cuDF is not installed")
+def test_targets_that_are_not_known_come_through_cudf(tmp_path: Path) -> None:
+    _assert_same_batches(write_two(tmp_path, rows=8000))
