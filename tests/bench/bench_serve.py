@@ -133,7 +133,7 @@ def _write(
 
 def p50(call: Callable[[], object], repeats: int = 300) -> float:
     """Median milliseconds."""
-    for _ in range(min(20, repeats)):
+    for _ in range(min(20, repeats // 5)):
         call()
     times = []
     for _ in range(repeats):

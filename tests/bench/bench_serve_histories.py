@@ -45,7 +45,7 @@ from train.spec import RankerSpec, RetrieverSpec
 MET, BEST = 50, 200
 NEAR = {"ease": EaseSpec(neighbours=1000), "item_knn": ItemKnnSpec()}
 FACTORS = {"ials, 64": IalsSpec(), "ials, 256": IalsSpec(embedding_dim=256)}
-REPEATS = 100
+REPEATS, FEW = 100, 25
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_rankers(data: tuple[Dataset, Fitted, Sizes], kind: str, tmp_path: Path)
     made = fitted.transform(raw.lazy(), columns=plain.names).collect().hstack(met.columns(raw))
     batch = batch_of(made, features)
     np.testing.assert_allclose(served.run(columns), eager(ranker.module, batch), atol=1e-5)
-    one, torch_ms = p50(lambda: served.run(columns), REPEATS), p50(lambda: eager(ranker.module, batch), REPEATS)
+    one, torch_ms = p50(lambda: served.run(columns), FEW), p50(lambda: eager(ranker.module, batch), FEW)
     print(f"{kind:5} {CANDIDATES} candidates, {MET} met: p50 {one:.1f} ms; PyTorch on made features {torch_ms:.1f} ms")
 
 
