@@ -61,9 +61,10 @@ class Dlrm(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Batch -> logit_B."""
         dense_BE = None if self.bottom is None else self.bottom(batch.dense_BD)
-        vectors = [] if dense_BE is None else [dense_BE.unsqueeze(1)]
-        if self.fields is not None:
-            vectors.append(self.fields(batch))
+        # The lookup alone in its line: where it ends a compiled graph, nothing else may be under way.
+        vectors = [] if self.fields is None else [self.fields(batch)]
+        if dense_BE is not None:
+            vectors.insert(0, dense_BE.unsqueeze(1))
         vectors_BGE = torch.cat(vectors, dim=1)
         products_BP = vectors_BGE.flatten(1) if self.keeps_vectors else self.interaction(vectors_BGE)
         top_BI = products_BP if dense_BE is None else torch.cat([dense_BE, products_BP], dim=1)
