@@ -26,12 +26,20 @@ def main() -> None:
     metrics = json.loads((runs / config / "metrics.json").read_text())
     stages = json.loads((runs / config / "manifest.json").read_text())["stages"]
     groups = {
-        name: {"model": found["model"], **{split: found[split] for split in ("valid", "test") if split in found}}
+        name: {
+            "model": found["model"],
+            **{split: _numbers(found[split]) for split in ("valid", "test") if split in found},
+        }
         for name, found in metrics.items()
         if isinstance(found, dict) and "test" in found
     }
     seconds = {name: round(float(stage["seconds"]), 1) for name, stage in stages.items() if "seconds" in stage}
     print(json.dumps({"bench": "accuracy", "groups": groups, "seconds": seconds, "wall": time.monotonic() - started}))
+
+
+def _numbers(figures: dict) -> dict[str, float]:
+    """The figures of all rows or users, without segments and intervals."""
+    return {name: value for name, value in figures.items() if isinstance(value, (int, float))}
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def main() -> None:
     module = [sys.executable, "-m", "tests.bench.train.growth"]
     rest = ["--threads", str(asked.threads), *(["--small"] if asked.small else [])]
     found = [
-        json.loads(subprocess.run([*module, str(case), *rest], check=True, capture_output=True, text=True).stdout)
+        json.loads(subprocess.run([*module, str(case), *rest], check=True, stdout=subprocess.PIPE, text=True).stdout)
         for case in range(len(CASES))
     ]
     print(json.dumps({"bench": "growth", "small": asked.small, "cases": found}), flush=True)
