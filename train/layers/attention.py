@@ -103,11 +103,24 @@ class SelfAttention(nn.Module):
         return y_JE
 
 
-def attended(query_BHLD: Tensor, key_BHLD: Tensor, value_BHLD: Tensor, seen_B11L: Tensor) -> Tensor:
-    """`softmax(q k^T / sqrt(D)) v` over the places that are seen: [B, H, L, D]."""
-    if query_BHLD.shape[2] > SHORT:
-        return functional.scaled_dot_product_attention(query_BHLD, key_BHLD, value_BHLD, attn_mask=seen_B11L)
+def attended(query_BHLD: Tensor, key_BHLD: Tensor, value_BHLD: Tensor, seen_B11L: Tensor | None) -> Tensor:
+    """`softmax(q k^T / sqrt(D)) v` over the places that are seen: [B, H, L, D].
+
+    Args:
+        query_BHLD: What each place asks for.
+        key_BHLD: What each place answers to.
+        value_BHLD: What each place holds.
+        seen_B11L: Which places of its row every place sees; None: itself and those in front of it.
+    """
+    length = query_BHLD.shape[2]
+    if length > SHORT:
+        causal = seen_B11L is None
+        return functional.scaled_dot_product_attention(
+            query_BHLD, key_BHLD, value_BHLD, attn_mask=seen_B11L, is_causal=causal
+        )
     score_BHLL = (query_BHLD * query_BHLD.shape[3] ** -0.5) @ key_BHLD.transpose(2, 3)
+    if seen_B11L is None:
+        seen_B11L = torch.ones(length, length, dtype=torch.bool, device=query_BHLD.device).tril()
     return torch.softmax(score_BHLL.masked_fill(~seen_B11L, -torch.inf), dim=3) @ value_BHLD
 
 

@@ -6,8 +6,8 @@ Shapes: B lists, L places of the padded grid, J elements of all lists together, 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from train.layers.attention import attended
 from train.layers.mlp import linear
 from train.layers.padded import Grid
 
@@ -33,8 +33,7 @@ class Attention(nn.Module):
         qkv_BL3HD = qkv_BLE.view(-1, grid.length, 3, self.heads, x_JE.shape[1] // self.heads)
         query, key, value = qkv_BL3HD.permute(2, 0, 3, 1, 4).unbind(0)
         # Padding lies behind the elements, so a causal model never sees it.
-        seen = None if self.causal else grid.there[:, None, None, :]
-        found_BHLD = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=self.causal)
+        found_BHLD = attended(query, key, value, None if self.causal else grid.there[:, None, None, :])
         y_JE: Tensor = self.output(grid.gather(found_BHLD.transpose(1, 2).flatten(2)))
         return y_JE
 
