@@ -26,7 +26,8 @@ ELSEWHERE = {"nvtabular", "merlin"}
 # import name -> distribution, where they differ
 DISTRIBUTION = {
     "yaml": "pyyaml", "faiss": "faiss-cpu", "cudf": "cudf-cu13", "cudf_polars": "cudf-polars-cu13",
-    "cupy": "cupy-cuda13x", "cuvs": "cuvs-cu13", "rmm": "rmm-cu13", "rapidsmpf": "rapidsmpf-cu13", "mlflow": "mlflow-skinny",
+    "cupy": "cupy-cuda13x", "cuvs": "cuvs-cu13", "rmm": "rmm-cu13", "rapidsmpf": "rapidsmpf-cu13",
+    "mlflow": "mlflow-skinny",
 }  # fmt: skip
 # import name -> the declared distribution that cannot be installed without it
 COMES_WITH = {"pydantic_core": "pydantic", "markupsafe": "jinja2", "click": "typer", "distributed": "dask-cuda"}

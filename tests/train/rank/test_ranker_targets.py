@@ -131,9 +131,7 @@ def test_a_warm_start_keeps_the_targets_in_their_order(data: Dataset) -> None:
     require_same_features(earlier, features, features)
     require_same_features(earlier, click, sale)
     for other in (turned, click):
-        with pytest.raises(
-            UserError, match="the earlier model learned click, sale, in this order, and"
-        ):
+        with pytest.raises(UserError, match="the earlier model learned click, sale, in this order, and"):
             require_same_features(earlier, features, other)
 
 
