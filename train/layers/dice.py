@@ -43,16 +43,20 @@ class Dice(nn.Module):
         """x_NO -> y_NO."""
         if not self.training or x_NO.shape[0] == 0:
             return dice(x_NO, self.mean_O, self.variance_O, self.alpha_O)
-        x_NO = x_NO.float()  # statistics of rounded numbers would be worse than they need to be
-        if torch.compiler.is_compiling():
-            variance_O, mean_O = torch.var_mean(x_NO, dim=0, correction=0)
-            y_NO = dice(x_NO, mean_O, variance_O, self.alpha_O)
-        else:
-            y_NO, mean_O, variance_O = _OfBatch.apply(x_NO, self.alpha_O)  # type: ignore[no-untyped-call]
+        # Statistics of rounded numbers would be worse than need be, and autocast rounds the products that sum them.
+        with torch.autocast(x_NO.device.type, enabled=False):
+            y_NO, mean_O, variance_O = self._by_batch(x_NO.float())
         with torch.no_grad():
             self.mean_O.lerp_(mean_O.detach(), MOMENTUM)
             self.variance_O.lerp_(variance_O.detach(), MOMENTUM)
         return y_NO
+
+    def _by_batch(self, x_NO: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if torch.compiler.is_compiling():
+            variance_O, mean_O = torch.var_mean(x_NO, dim=0, correction=0)
+            return dice(x_NO, mean_O, variance_O, self.alpha_O), mean_O, variance_O
+        found: tuple[Tensor, Tensor, Tensor] = _OfBatch.apply(x_NO, self.alpha_O)  # type: ignore[no-untyped-call]
+        return found
 
 
 def dice(x_NO: Tensor, mean_O: Tensor, variance_O: Tensor, alpha_O: Tensor) -> Tensor:

@@ -111,6 +111,7 @@ def vectors(log: Interactions, seed: int = 1) -> tuple[Tensor, Tensor]:
     return tuple(torch.randint(-2, 3, (rows, 3), generator=generator).float() for rows in (log.users, log.items))  # type: ignore[return-value]
 
 
+@pytest.mark.filterwarnings("ignore")  # ranx compiles itself at first use, with warnings of its compiler
 @pytest.mark.parametrize("by", ["uniform", "popularity"])
 def test_the_figures_are_those_of_plain_python_and_of_ranx(by: str) -> None:
     log, spec, ks = planted(), SampledSpec(negatives=20, by=by, seed=3), (1, 5, 10)
