@@ -125,6 +125,6 @@ def sampled_words(spec: SampledSpec) -> list[str]:
         f"SAMPLED: each item to be found is ranked among {spec.negatives} other items alone, {alike}.",
         f"None of them did its user meet in any split; they are frozen by the seed {spec.seed}, the user and the item.",
         "Such figures are far above those of the whole catalogue, and may order models otherwise.",
-        "A user's figure is the mean over the user's items to be found. The epoch of a generator was chosen by ranking all "
-        "items, that of a ranker by its own rows.",
+        "A user's figure is the mean over the user's items to be found.",
+        "The epoch of a generator was chosen by ranking all items, that of a ranker by its own rows.",
     ]
