@@ -81,6 +81,7 @@ class SelfAttention(nn.Module):
     Args:
         width: E.
         heads: H, a divisor of the width.
+        causal: Each element sees itself and what is older; otherwise the whole row.
 
     Example:
         >>> grid = Grid.of(Jagged.of([[7, 8], [9]]), longest=5)
@@ -88,26 +89,50 @@ class SelfAttention(nn.Module):
         (3, 8)
     """
 
-    def __init__(self, width: int, *, heads: int) -> None:
+    def __init__(self, width: int, *, heads: int, causal: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.inputs, self.output = linear(width, 3 * width), linear(width, width)
 
     def forward(self, x_JE: Tensor, grid: Grid) -> Tensor:
         """x_JE -> y_JE."""
-        qkv_BLE = grid.spread(self.inputs(x_JE))
-        qkv_BL3HD = qkv_BLE.view(-1, grid.length, 3, self.heads, x_JE.shape[1] // self.heads)
-        query, key, value = qkv_BL3HD.permute(2, 0, 3, 1, 4).unbind(0)
-        found_BHLD = attended(query, key, value, grid.there[:, None, None, :])
+        query, key, value = self._by_head(grid.spread(self.inputs(x_JE)), 3)
+        # Padding lies behind the elements, so a causal model never sees it.
+        found_BHLD = attended(query, key, value, None if self.causal else grid.there[:, None, None, :])
         y_JE: Tensor = self.output(grid.gather(found_BHLD.transpose(1, 2).flatten(2)))
         return y_JE
+
+    def newest(self, x_JE: Tensor, newest_BE: Tensor, grid: Grid) -> Tensor:
+        """What `forward` gives for the newest element of each row, which sees its whole row: y_BE.
+
+        Args:
+            x_JE: All elements.
+            newest_BE: The newest of each row; of an empty row anything, and its result means nothing.
+            grid: Where elements lie.
+        """
+        (query_EE, other_EE), (query_E, other_E) = (
+            (whole[: newest_BE.shape[1]], whole[newest_BE.shape[1] :])
+            for whole in (self.inputs.weight, self.inputs.bias)
+        )
+        (query,) = self._by_head(functional.linear(newest_BE, query_EE, query_E).unsqueeze(1), 1)
+        key, value = self._by_head(grid.spread(functional.linear(x_JE, other_EE, other_E)), 2)
+        # An empty row sees its first place, or its softmax would be over nothing.
+        first_L = torch.arange(grid.length, device=x_JE.device) == 0
+        found_BH1D = attended(query, key, value, (grid.there | first_L)[:, None, None, :])
+        y_BE: Tensor = self.output(found_BH1D.transpose(1, 2).flatten(1))
+        return y_BE
+
+    def _by_head(self, x_BLE: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Parts that lie side by side, each [B, H, L, D]."""
+        length, width = x_BLE.shape[1:]
+        return x_BLE.view(-1, length, parts, self.heads, width // parts // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 def attended(query_BHLD: Tensor, key_BHLD: Tensor, value_BHLD: Tensor, seen_B11L: Tensor | None) -> Tensor:
     """`softmax(q k^T / sqrt(D)) v` over the places that are seen: [B, H, L, D].
 
     Args:
-        query_BHLD: What each place asks for.
+        query_BHLD: What each place asks for; of one place instead of L where it alone asks.
         key_BHLD: What each place answers to.
         value_BHLD: What each place holds.
         seen_B11L: Which places of its row every place sees; None: itself and those in front of it.

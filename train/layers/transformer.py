@@ -1,41 +1,16 @@
 """Transformer blocks over jagged lists: everything but attention works on the elements alone.
 
-Shapes: B lists, L places of the padded grid, J elements of all lists together, E width, H heads, D width of a head.
+Shapes: B lists, J elements of all lists together, E width.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from train.layers.attention import attended
+from train.layers.attention import SelfAttention
 from train.layers.mlp import linear
 from train.layers.padded import Grid
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention within each list (Vaswani et al., 2017).
-
-    Args:
-        width: E.
-        heads: H, a divisor of the width.
-        causal: Each element sees itself and what is older; otherwise the whole list.
-    """
-
-    def __init__(self, width: int, *, heads: int, causal: bool) -> None:
-        super().__init__()
-        self.heads, self.causal = heads, causal
-        self.inputs = linear(width, 3 * width)
-        self.output = linear(width, width)
-
-    def forward(self, x_JE: Tensor, grid: Grid) -> Tensor:
-        """x_JE -> y_JE."""
-        qkv_BLE = grid.spread(self.inputs(x_JE))
-        qkv_BL3HD = qkv_BLE.view(-1, grid.length, 3, self.heads, x_JE.shape[1] // self.heads)
-        query, key, value = qkv_BL3HD.permute(2, 0, 3, 1, 4).unbind(0)
-        # Padding lies behind the elements, so a causal model never sees it.
-        found_BHLD = attended(query, key, value, None if self.causal else grid.there[:, None, None, :])
-        y_JE: Tensor = self.output(grid.gather(found_BHLD.transpose(1, 2).flatten(2)))
-        return y_JE
 
 
 class Block(nn.Module):
@@ -48,21 +23,29 @@ class Block(nn.Module):
         heads: Attention heads.
         hidden: Width between the two layers.
         dropout: Share left out in training.
-        causal: See `Attention`.
+        causal: See `SelfAttention`.
     """
 
     def __init__(self, width: int, *, heads: int, hidden: int, dropout: float, causal: bool) -> None:
         super().__init__()
         self.before_attention, self.before_layers = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads=heads, causal=causal)
+        self.attention = SelfAttention(width, heads=heads, causal=causal)
         self.layers = nn.Sequential(linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), linear(hidden, width))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_JE: Tensor, grid: Grid) -> Tensor:
         """x_JE -> y_JE."""
-        x_JE = x_JE + self.dropout(self.attention(self.before_attention(x_JE), grid))
-        y_JE: Tensor = x_JE + self.dropout(self.layers(self.before_layers(x_JE)))
-        return y_JE
+        return self._layered(x_JE + self.dropout(self.attention(self.before_attention(x_JE), grid)))
+
+    def newest(self, x_JE: Tensor, newest_B: Tensor, grid: Grid) -> Tensor:
+        """The newest element of each list alone, by its number among all elements: y_BE."""
+        normal_JE = self.before_attention(x_JE)
+        found_BE = self.attention.newest(normal_JE, _rows(normal_JE, newest_B), grid)
+        return self._layered(_rows(x_JE, newest_B) + self.dropout(found_BE))
+
+    def _layered(self, x_NE: Tensor) -> Tensor:
+        y_NE: Tensor = x_NE + self.dropout(self.layers(self.before_layers(x_NE)))
+        return y_NE
 
 
 class Transformer(nn.Module):
@@ -90,3 +73,21 @@ class Transformer(nn.Module):
             x_JE = block(x_JE, grid)
         y_JE: Tensor = self.norm(x_JE)
         return y_JE
+
+    def newest(self, x_JE: Tensor, grid: Grid) -> Tensor:
+        """What `forward` gives for the newest element of each list, zeros for an empty list: y_BE.
+
+        The last block needs the others' keys and values alone, which is a third of its work.
+        """
+        *earlier, last = self.blocks
+        for block in earlier:
+            x_JE = block(x_JE, grid)
+        there_B = grid.sizes_B > 0
+        newest_B = torch.where(there_B, grid.sizes_B.cumsum(0) - 1, x_JE.shape[0])
+        y_BE: Tensor = self.norm(last.newest(x_JE, newest_B, grid))
+        return y_BE.masked_fill(~there_B.unsqueeze(1), 0.0)
+
+
+def _rows(x_JE: Tensor, row_B: Tensor) -> Tensor:
+    """Some rows; the number behind the last gives zeros."""
+    return torch.cat([x_JE, x_JE.new_zeros(1, x_JE.shape[1])]).index_select(0, row_B)

@@ -11,7 +11,7 @@ from core.dataset import Dataset
 from tests.contract.retrievers import RetrieverContract
 from tests.train.retrieve.trained import facts_of, recall_by_heart, recall_of_clubs
 from train.losses.catalogue import SampledSoftmaxLoss
-from train.models.retrieve.lightgcn import Graph, LightGcnSpec, Spread, adjacency
+from train.models.retrieve.lightgcn import Adjacency, Graph, LightGcnSpec, Spread
 from train.negatives.drawn import UniformNegatives
 from train.pairs import ENTITY
 from train.spec import OptimizerSpec
@@ -72,12 +72,12 @@ def test_vectors_are_spread_as_by_a_dense_product() -> None:
 def test_the_gradient_of_a_spread_is_that_of_the_dense_product() -> None:
     module, _ = connected(LightGcnSpec(embedding_dim=4))
     assert module.adjacency is not None
-    sparse = module.adjacency.to(torch.float64)
+    sparse = module.adjacency
     vector_NV = torch.randn(12, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: Spread.apply(sparse, x), vector_NV)
     weight_NV = torch.randn(12, 3, dtype=torch.float64)
     (Spread.apply(sparse, vector_NV) * weight_NV).sum().backward()
-    assert torch.allclose(vector_NV.grad, sparse.to_dense().T @ weight_NV)
+    assert torch.allclose(vector_NV.grad, (sparse @ torch.eye(12, dtype=torch.float64)).T @ weight_NV)
 
 
 def test_settled_vectors_are_the_spread_ones_and_strangers_get_their_mean() -> None:
@@ -115,9 +115,9 @@ def test_members_are_given_their_clubs(clubs: Dataset, tmp_path: Path) -> None:
 def test_a_graph_is_symmetric_and_its_rows_are_sorted() -> None:
     module, table_UI = connected(LightGcnSpec())
     assert module.adjacency is not None
-    found_NN = module.adjacency.to_dense()
+    found_NN = module.adjacency @ torch.eye(12)
     assert torch.equal(found_NN, found_NN.T)
     assert int((found_NN > 0).sum()) == 2 * int(table_UI.sum())
     facts, _ = facts_of(torch.tensor([0]), torch.tensor([0]), users=1, items=1)
-    assert adjacency(facts.positives).to_dense().tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert (Adjacency.of(facts.positives) @ torch.eye(2)).tolist() == [[0.0, 1.0], [1.0, 0.0]]
     assert ENTITY in facts.tables.user.extra

@@ -52,18 +52,17 @@ class _Bert4Rec(Encoder):
         self.transformer, self.dropout = transformer, nn.Dropout(spec.dropout)
         self.masked, self.last = spec.masked, spec.last
 
-    def _filled(self, lists: Jagged, x_JE: Tensor) -> Tensor:
-        """Blocks over items and gaps."""
-        x_JE = x_JE * sqrt(self.items.width) + self.positions(lists)
-        y_JE: Tensor = self.transformer(self.dropout(x_JE), Grid.of(lists, longest=self.longest + 1))
-        return y_JE
+    def _placed(self, lists: Jagged, x_JE: Tensor) -> tuple[Tensor, Grid]:
+        """Items and gaps, and where they stand."""
+        x_JE = self.dropout(x_JE * sqrt(self.items.width) + self.positions(lists))
+        return x_JE, Grid.of(lists, longest=self.longest + 1)
 
     def predictions(self, sequences: Jagged) -> tuple[Tensor, Tensor]:
         """States of the gaps, and what was there; each sequence has one gap at least."""
         hidden_J = self._hidden(sequences)
         x_JE = torch.where(hidden_J.unsqueeze(1), self.gap_E, self.items(sequences.values_J))
         chosen_Q = hidden_J.nonzero().squeeze(1)
-        return self._filled(sequences, x_JE).index_select(0, chosen_Q), sequences.values_J[chosen_Q]
+        return self.transformer(*self._placed(sequences, x_JE)).index_select(0, chosen_Q), sequences.values_J[chosen_Q]
 
     def _hidden(self, sequences: Jagged) -> Tensor:
         """Which items are gaps: each by chance, or the newest alone."""
@@ -79,10 +78,10 @@ class _Bert4Rec(Encoder):
         recent = lists.last(self.longest)
         rows = recent.offsets_B1.shape[0] - 1
         one_more_B1 = recent.offsets_B1 + torch.arange(rows + 1, device=recent.offsets_B1.device)
-        place_J, gap_B = recent.owners() + _count(recent.values_J), one_more_B1[1:] - 1
+        place_J = recent.owners() + _count(recent.values_J)
         longer = Jagged(recent.values_J.new_zeros(recent.values_J.shape[0] + rows), one_more_B1)
         x_JE = self.gap_E.expand(longer.values_J.shape[0], -1).index_copy(0, place_J, self.items(recent.values_J))
-        return self._filled(longer, x_JE).index_select(0, gap_B)
+        return self.transformer.newest(*self._placed(longer, x_JE))
 
 
 def _count(values_J: Tensor) -> Tensor:

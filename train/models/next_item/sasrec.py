@@ -73,6 +73,15 @@ class _SasRec(Encoder):
 
     def states(self, lists: Jagged) -> Tensor:
         """See `Encoder.states`."""
-        x_JE = self.items(lists.values_J) * sqrt(self.items.width) + self.positions(lists)
-        y_JE: Tensor = self.transformer(self.dropout(x_JE), Grid.of(lists, longest=self.longest))
+        y_JE: Tensor = self.transformer(self._placed(lists), Grid.of(lists, longest=self.longest))
         return y_JE
+
+    def final(self, lists: Jagged) -> Tensor:
+        """See `Encoder.final`."""
+        recent = lists.last(self.longest)
+        return self.transformer.newest(self._placed(recent), Grid.of(recent, longest=self.longest))
+
+    def _placed(self, lists: Jagged) -> Tensor:
+        """Items and where they stand."""
+        x_JE: Tensor = self.dropout(self.items(lists.values_J) * sqrt(self.items.width) + self.positions(lists))
+        return x_JE
