@@ -135,7 +135,7 @@ def _in_nvtabulars(spec: RunSpec) -> bool:
 
 
 def _retriever(context: Context, out: Path) -> Figures:
-    from train.retriever import train_retriever
+    from train.retriever_training import train_retriever
 
     spec, device = context.spec, context.torch_device()
     assert spec.train.retriever is not None

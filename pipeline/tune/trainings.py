@@ -84,7 +84,7 @@ class Training:
 
     def _train(self, out: Path) -> None:
         from train.ranker import train_ranker
-        from train.retriever import train_retriever
+        from train.retriever_training import train_retriever
 
         context, part = self.context, self._part
         start, seed, device = context.begun_from.get(self.goal.side), context.spec.seed, context.torch_device()

@@ -23,7 +23,8 @@ from train.batch import Batch
 from train.histories import Histories
 from train.models.retrieve.base import CountedModel, Reads, RetrieverModel, Scores, Towers
 from train.pairs import ENTITY, Tables, read_interactions, read_tables, take
-from train.retriever import Retriever, load_retriever, queries_at, train_retriever
+from train.retriever import Retriever, load_retriever, queries_at
+from train.retriever_training import train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")

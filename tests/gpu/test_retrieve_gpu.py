@@ -18,7 +18,8 @@ from train.item_sets import ItemSets
 from train.metrics import classification as metric
 from train.metrics.sums import total
 from train.pairs import read_interactions, read_tables, take
-from train.retriever import load_retriever, train_retriever
+from train.retriever import load_retriever
+from train.retriever_training import train_retriever
 from train.spec import RetrieverSpec
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

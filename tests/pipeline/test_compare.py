@@ -18,7 +18,7 @@ from tests.e2e.run import Outcome, in_process
 from tests.train.clubs import write_clubs
 from train.metrics.sums import mean
 from train.ranker import train_ranker
-from train.retriever import train_retriever
+from train.retriever_training import train_retriever
 from train.spec import RankerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")

@@ -22,7 +22,7 @@ from train.evaluation.ranker import Scored, score, train_rate
 from train.evaluation.spec import EvaluateSpec
 from train.evaluation.verdicts import verdicts
 from train.ranker import load_ranker, train_ranker
-from train.retriever import train_retriever
+from train.retriever_training import train_retriever
 from train.spec import RankerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")

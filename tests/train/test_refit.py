@@ -26,7 +26,8 @@ from train.models.retrieve.mf import MfSpec
 from train.pairs import read_interactions, read_tables
 from train.ranker import load_ranker, train_ranker
 from train.refit import CHOICE
-from train.retriever import load_retriever, train_retriever
+from train.retriever import load_retriever
+from train.retriever_training import train_retriever
 from train.spec import OptimizerSpec, RankerSpec, RetrieverSpec
 
 RANKER = RankerSpec(model=MlpSpec(embedding_dim=4, hidden=(8,)), epochs=3, batch_size=64, refit=True)

@@ -23,7 +23,8 @@ from train.models.retrieve.item_knn import ItemKnnSpec
 from train.models.retrieve.popularity import PopularitySpec
 from train.models.retrieve.two_tower import TwoTowerSpec
 from train.pairs import read_interactions, read_tables, side_features, take
-from train.retriever import Retriever, load_retriever, train_retriever
+from train.retriever import Retriever, load_retriever
+from train.retriever_training import train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")

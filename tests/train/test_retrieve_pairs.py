@@ -18,7 +18,7 @@ from train.evaluation.scorer import VectorScorer
 from train.item_sets import ItemSets
 from train.losses.sampled import log_chance, sampled_softmax
 from train.pairs import ENTITY, Interactions, PairLoader, Pairs, entity_batch, read_interactions, side_features
-from train.retriever import train_retriever
+from train.retriever_training import train_retriever
 from train.spec import RetrieverSpec
 
 CPU = torch.device("cpu")

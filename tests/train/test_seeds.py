@@ -23,7 +23,8 @@ from train.models.rank.mlp import MlpSpec
 from train.models.retrieve.popularity import PopularitySpec
 from train.models.retrieve.two_tower import TwoTowerSpec
 from train.ranker import load_ranker, train_ranker
-from train.retriever import load_retriever, train_retriever
+from train.retriever import load_retriever
+from train.retriever_training import train_retriever
 from train.seeds import train_each, trained_seeds
 from train.spec import RankerSpec, RetrieverSpec
 

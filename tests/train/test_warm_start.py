@@ -39,7 +39,8 @@ from train.models.retrieve.two_tower import TwoTowerSpec
 from train.pairs import read_interactions, read_tables, side_features, take
 from train.ranker import _begun as begun_ranker
 from train.ranker import load_ranker, train_ranker
-from train.retriever import _Training, load_retriever, train_retriever
+from train.retriever import load_retriever
+from train.retriever_training import _Training, train_retriever
 from train.row_maps import FRESH, Renumbered
 from train.spec import AverageSpec, OptimizerSpec, RankerSpec, RetrieverSpec, StartSpec
 from train.warm_start import Earlier

@@ -80,6 +80,7 @@ class Transformer(nn.Module):
         The last block needs the others' keys and values alone, which is a third of its work.
         """
         *earlier, last = self.blocks
+        assert isinstance(last, Block)
         for block in earlier:
             x_JE = block(x_JE, grid)
         there_B = grid.sizes_B > 0

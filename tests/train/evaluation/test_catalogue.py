@@ -23,7 +23,7 @@ from train.histories import Histories
 from train.pairs import read_interactions
 from train.predict import predict
 from train.ranker import Ranker, load_ranker, train_ranker
-from train.retriever import train_retriever
+from train.retriever_training import train_retriever
 from train.spec import RankerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from train.evaluation.segments import MOST, NONE, OTHER, head, segments
 from train.evaluation.spec import EvaluateSpec
 from train.pairs import read_interactions
 from train.ranker import train_ranker
-from train.retriever import train_retriever
+from train.retriever_training import train_retriever
 from train.spec import RankerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")

@@ -21,7 +21,8 @@ from train.models.retrieve.mf import MfSpec
 from train.models.retrieve.mult_vae import MultVaeSpec
 from train.models.retrieve.two_tower import TwoTowerSpec
 from train.pairs import read_interactions
-from train.retriever import load_retriever, train_retriever
+from train.retriever import load_retriever
+from train.retriever_training import train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")

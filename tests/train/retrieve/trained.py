@@ -13,7 +13,8 @@ from train.histories import HISTORY, Histories
 from train.models.retrieve.base import Facts, Sizes, Towers, TrainedModel
 from train.optim.mover import Mover
 from train.pairs import ENTITY, Interactions, Tables, read_interactions, read_tables, take
-from train.retriever import load_retriever, queries_at, train_retriever
+from train.retriever import load_retriever, queries_at
+from train.retriever_training import train_retriever
 from train.spec import OptimizerSpec, RetrieverSpec
 
 CPU = torch.device("cpu")
