@@ -73,8 +73,8 @@ class LightGcnSpec(TrainedModel):
             ranked = catalogue_loss(
                 self.loss,
                 sampler,
-                query_BV=user_UV[user_B],
-                item_vectors=lambda item_N: item_IV[item_N],
+                query_BV=module.scaled(user_UV[user_B]),
+                item_vectors=lambda item_N: module.scaled(item_IV[item_N]),
                 items=facts.pairs.items,
                 user_B=user_B,
                 own_B=own_B,
@@ -176,15 +176,18 @@ class Graph(Towers):
             layer_NV = Spread.apply(self.adjacency, layer_NV)  # type: ignore[no-untyped-call]
             total_NV = total_NV + layer_NV
         mean_NV = total_NV / (self.layers + 1)
-        mean_NV = normalize(mean_NV, dim=1) if self.unit else mean_NV
         return mean_NV[: self.users], mean_NV[self.users :]
+
+    def scaled(self, vector_BV: Tensor) -> Tensor:
+        """Spread vectors at the length that scores are made of: a batch needs it of its own rows alone."""
+        return normalize(vector_BV, dim=1) if self.unit else vector_BV
 
     @torch.no_grad()
     def settle(self) -> None:
         """Store the spread vectors; somebody new, and who liked nothing, gets the mean of the others."""
         if self.known_U is None:
             return
-        user_UV, item_IV = self.spread()
+        user_UV, item_IV = (self.scaled(side_NV) for side_NV in self.spread())
         self.query.vector_NV[:-1], self.item.vector_NV[:] = user_UV, item_IV
         fill_unknown(self.query.vector_NV, self.known_U)
 
