@@ -54,13 +54,22 @@ class _Bert4Rec(Encoder):
 
     def _placed(self, lists: Jagged, x_JE: Tensor) -> tuple[Tensor, Grid]:
         """Items and gaps, and where they stand."""
-        x_JE = self.dropout(x_JE * sqrt(self.items.width) + self.positions(lists))
+        x_JE = self.dropout(x_JE + self.positions(lists))
         return x_JE, Grid.of(lists, longest=self.longest + 1)
+
+    def _scaled(self, item_J: Tensor) -> Tensor:
+        """Items at the size that blocks read.
+
+        The gap is not made larger: all predictions move that one vector, which would then grow so fast that what
+        attention adds is lost beside it, and training would stand still at what is popular.
+        """
+        x_JE: Tensor = self.items(item_J) * sqrt(self.items.width)
+        return x_JE
 
     def predictions(self, sequences: Jagged) -> tuple[Tensor, Tensor]:
         """States of the gaps, and what was there; each sequence has one gap at least."""
         hidden_J = self._hidden(sequences)
-        x_JE = torch.where(hidden_J.unsqueeze(1), self.gap_E, self.items(sequences.values_J))
+        x_JE = torch.where(hidden_J.unsqueeze(1), self.gap_E, self._scaled(sequences.values_J))
         chosen_Q = hidden_J.nonzero().squeeze(1)
         return self.transformer(*self._placed(sequences, x_JE)).index_select(0, chosen_Q), sequences.values_J[chosen_Q]
 
@@ -80,7 +89,7 @@ class _Bert4Rec(Encoder):
         one_more_B1 = recent.offsets_B1 + torch.arange(rows + 1, device=recent.offsets_B1.device)
         place_J = recent.owners() + _count(recent.values_J)
         longer = Jagged(recent.values_J.new_zeros(recent.values_J.shape[0] + rows), one_more_B1)
-        x_JE = self.gap_E.expand(longer.values_J.shape[0], -1).index_copy(0, place_J, self.items(recent.values_J))
+        x_JE = self.gap_E.expand(longer.values_J.shape[0], -1).index_copy(0, place_J, self._scaled(recent.values_J))
         return self.transformer.newest(*self._placed(longer, x_JE))
 
 
