@@ -108,6 +108,8 @@ class ColumnSplit(SplitSpec):
         test: Its values that judge.
         valid_share: Share of the rows with a value that trains that choose instead, by a hash of their number and the
             seed: for published splits that have no validation rows.
+        valid_by: Whether that is a share of all rows together (`row`), so that most come from busy users, or of each
+            user's (`user`), one at least where two are left: as published splits draw their test rows.
     """
 
     column: str
@@ -115,11 +117,14 @@ class ColumnSplit(SplitSpec):
     valid: tuple[bool | int | str, ...] = ()
     test: tuple[bool | int | str, ...] = ()
     valid_share: Share = 0
+    valid_by: Literal["row", "user"] = "row"
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         if self.valid and self.valid_share:
             raise ValueError("name the values that choose, or give `valid_share`, not both")
+        if self.valid_by == "user" and not self.valid_share:
+            raise ValueError("`valid_by` says whose rows `valid_share` is a share of; give one, such as 0.1")
         named = [*self.train, *self.valid, *self.test]
         twice = sorted({str(value) for value in named if named.count(value) > 1})
         if twice:

@@ -225,9 +225,28 @@ def _column(spec: ColumnSplit, rows: Rows) -> Assign:
         )
     value = pl.col(spec.column).cast(key)
     held_out, judges = (value.is_in([one for one, side in named.items() if side >= least]) for least in (1, 2))
-    if spec.valid_share:
-        held_out = held_out | (mix64(ROW, rows.seed) >= below(1 - spec.valid_share))
+    if not spec.valid_share:
+        return lambda frame: frame.with_columns(_sides(held_out, judges))
+    if spec.valid_by == "user":
+        return _share_of_each_user(spec.valid_share, rows, held_out, judges)
+    held_out = held_out | (mix64(ROW, rows.seed) >= below(1 - spec.valid_share))
     return lambda frame: frame.with_columns(_sides(held_out, judges))
+
+
+def _share_of_each_user(share: float, rows: Rows, held_out: pl.Expr, judges: pl.Expr) -> Assign:
+    """Besides the rows held out, hold out a share of each user's others, one at least where another is left."""
+    user = _need("user", rows.roles.user)
+    key = mix64(ROW, rows.seed)
+    events = rows.frame.filter(~held_out).select(user, key.alias(_KEY), ROW).collect(engine="streaming")
+    whole = (pl.col(_COUNT) * share + _ROUNDING).floor().cast(pl.Int64)
+    few = (whole == 0) & (pl.col(_COUNT) > 1)
+    cuts = _user_cuts(events, user, {"valid": whole + few.cast(pl.Int64)})
+
+    def assign(frame: pl.LazyFrame) -> pl.LazyFrame:
+        joined = frame.join(cuts.lazy(), on=user, how="left", maintain_order="left" if rows.ordered else "none")
+        return joined.with_columns(_sides(held_out | _not_before("valid", key), judges)).drop(cuts.columns[1:])
+
+    return assign
 
 
 def _comparable(dtype: pl.DataType, key: pl.DataType) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter, defaultdict
 from math import floor
 
@@ -231,6 +232,29 @@ def test_a_share_of_a_columns_training_rows_chooses() -> None:
     assert counts[1] == pytest.approx(400, abs=60)
 
 
+def test_a_share_of_each_users_training_rows_chooses() -> None:
+    sizes = {1: 1, 2: 2, 3: 19, 4: 40}
+    rows = [(user, n) for user, size in sizes.items() for n in range(size)]
+    random.Random(1).shuffle(rows)
+    parts = ["train" if n < size_ else "test" for user, n in rows for size_ in [max(1, sizes[user] * 4 // 5)]]
+    frame = pl.LazyFrame({"who": [user for user, _ in rows], "part": parts}).with_row_index(ROW)
+    spec = ColumnSplit(column="part", train=("train",), test=("test",), valid_share=0.1, valid_by="user")
+    found = learn(spec, Rows(frame, Roles(user="who"), 1))(frame).collect()
+    assert set(found.filter(pl.col("part") == "test")[SPLIT]) == {2}
+    chosen = Counter(found.filter(pl.col(SPLIT) == 1)["who"].to_list())
+    assert chosen == {3: 1, 4: 3}  # of 1, 1, 15 and 32 training rows
+    assert found.columns == [ROW, "who", "part", SPLIT]
+    again = learn(spec, Rows(frame, Roles(user="who"), 2))(frame).collect()
+    assert again[SPLIT].to_list() != found[SPLIT].to_list()
+
+
+def test_a_share_of_each_user_needs_a_user() -> None:
+    frame = pl.LazyFrame({"part": ["a"]}).with_row_index(ROW)
+    spec = ColumnSplit(column="part", train=("a",), valid_share=0.1, valid_by="user")
+    with pytest.raises(UserError, match=r"needs the user role"):
+        learn(spec, Rows(frame, Roles(), 1))
+
+
 def test_none_trains_on_everything() -> None:
     assert sides(NoSplit(), [(0, 1), (1, 2)]) == [0, 0]
 
@@ -267,6 +291,7 @@ def test_time_is_the_split_when_none_is_named() -> None:
         ({"by": "users", "test": 1.5}, "less than 1"),
         ({"by": "users", "fold_in": 1}, "less than 1"),
         ({"by": "column", "column": "a", "train": [1], "valid": [2], "valid_share": 0.1}, "not both"),
+        ({"by": "column", "column": "a", "train": [1], "valid_by": "user"}, "whose rows"),
     ],
 )
 def test_settings_that_make_no_sense(settings_: dict[str, object], told: str) -> None:
