@@ -233,7 +233,7 @@ def test_a_share_of_a_columns_training_rows_chooses() -> None:
 
 
 def test_a_share_of_each_users_training_rows_chooses() -> None:
-    sizes = {1: 1, 2: 2, 3: 19, 4: 40}
+    sizes = {1: 1, 2: 2, 3: 19, 4: 40, 5: 5}
     rows = [(user, n) for user, size in sizes.items() for n in range(size)]
     random.Random(1).shuffle(rows)
     parts = ["train" if n < size_ else "test" for user, n in rows for size_ in [max(1, sizes[user] * 4 // 5)]]
@@ -242,7 +242,7 @@ def test_a_share_of_each_users_training_rows_chooses() -> None:
     found = learn(spec, Rows(frame, Roles(user="who"), 1))(frame).collect()
     assert set(found.filter(pl.col("part") == "test")[SPLIT]) == {2}
     chosen = Counter(found.filter(pl.col(SPLIT) == 1)["who"].to_list())
-    assert chosen == {3: 1, 4: 3}  # of 1, 1, 15 and 32 training rows
+    assert chosen == {3: 1, 4: 3, 5: 1}  # of 1, 1, 15, 32 and 4 training rows
     assert found.columns == [ROW, "who", "part", SPLIT]
     again = learn(spec, Rows(frame, Roles(user="who"), 2))(frame).collect()
     assert again[SPLIT].to_list() != found[SPLIT].to_list()

@@ -15,7 +15,12 @@ from tests.e2e.run import ROOT, in_process
 from tests.pipeline.shaped import FILES
 
 CONFIGS = sorted(file.stem for file in (ROOT / "configs").glob("*.yaml"))
-SMALLER = {"ml20m": ["etl.split.valid=5", "etl.split.test=5"], "ml1m_neumf": ["evaluate.protocol.negatives=2"]}
+SMALLER = {
+    "ml20m": ["etl.split.valid=5", "etl.split.test=5"],
+    "ml1m_neumf": ["evaluate.protocol.negatives=2"],
+    "gowalla_bpr": ["etl.split.valid_share=0.1"],
+    "gowalla_lightgcn": ["etl.split.valid_share=0.1"],
+}
 """What doesn't fit a few hundred rows, by the beginning of the name."""
 SAMPLED = {"ml1m_neumf"}
 

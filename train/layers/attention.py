@@ -107,7 +107,7 @@ class SelfAttention(nn.Module):
 
         Args:
             x_JE: All elements.
-            newest_BE: The newest of each row; of an empty row anything, and its result means nothing.
+            newest_BE: The newest of each row; of an empty row anything, whose result is NaN.
             grid: Where elements lie.
         """
         (query_EE, other_EE), (query_E, other_E) = (
@@ -116,9 +116,7 @@ class SelfAttention(nn.Module):
         )
         (query,) = self._by_head(functional.linear(newest_BE, query_EE, query_E).unsqueeze(1), 1)
         key, value = self._by_head(grid.spread(functional.linear(x_JE, other_EE, other_E)), 2)
-        # An empty row sees its first place, or its softmax would be over nothing.
-        first_L = torch.arange(grid.length, device=x_JE.device) == 0
-        found_BH1D = attended(query, key, value, (grid.there | first_L)[:, None, None, :])
+        found_BH1D = attended(query, key, value, grid.there[:, None, None, :])
         y_BE: Tensor = self.output(found_BH1D.transpose(1, 2).flatten(1))
         return y_BE
 

@@ -77,7 +77,7 @@ class Transformer(nn.Module):
     def newest(self, x_JE: Tensor, grid: Grid) -> Tensor:
         """What `forward` gives for the newest element of each list, zeros for an empty list: y_BE.
 
-        The last block needs the others' keys and values alone, which is a third of its work.
+        Of the others the last block needs keys and values alone, a third of its products where `hidden` is E.
         """
         *earlier, last = self.blocks
         assert isinstance(last, Block)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from tests.contract.next_item import NextItemContract
 from tests.contract.retrievers import RetrieverContract
+from train.batch import Features
+from train.jagged import Jagged
 from train.models.next_item import NEXT_ITEM
 from train.models.next_item.bert4rec import Bert4RecSpec
 from train.models.next_item.caser import CaserSpec
 from train.models.next_item.gru4rec import Gru4RecSpec
 from train.models.next_item.sasrec import SasRecSpec
+from train.models.retrieve.base import Sizes
 from train.spec import RetrieverSpec
 
 SASREC = SasRecSpec(embedding_dim=16, heads=2, dropout=0.1)
@@ -90,3 +95,16 @@ def test_every_model_has_its_contracts() -> None:
 def test_settings_that_do_not_fit_are_told(kind: str, settings: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         NEXT_ITEM[kind].model_validate({"kind": kind, **settings})
+
+
+def test_items_of_bert4rec_are_made_larger_and_its_gap_is_not() -> None:
+    spec = Bert4RecSpec(embedding_dim=16, blocks=2, dropout=0.0, masked=1.0, last=0.0)
+    none = Features((), (), ())
+    encoder = spec.build(Sizes(none, none, 2, 9)).query
+    seen: list[Tensor] = []
+    encoder.transformer.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder.final(Jagged.of([[3]]))
+    encoder.predictions(Jagged.of([[3, 5]]))
+    served_JE, trained_JE = (x_JE - encoder.positions.table.weight[:2] for x_JE in seen)
+    torch.testing.assert_close(served_JE, torch.stack([4.0 * encoder.items(torch.tensor(3)), encoder.gap_E]))
+    torch.testing.assert_close(trained_JE, encoder.gap_E.expand(2, -1))

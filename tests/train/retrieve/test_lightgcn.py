@@ -90,6 +90,25 @@ def test_settled_vectors_are_the_spread_ones_and_strangers_get_their_mean() -> N
     assert torch.allclose(module.query.vector_NV[[5, 7]], user_UV[known].mean(0).expand(2, -1), atol=1e-7)
 
 
+def test_unit_vectors_are_spread_first_and_scaled_where_they_are_used() -> None:
+    facts, sizes = facts_of(torch.tensor([0, 1]), torch.tensor([2, 0]), users=2, items=3)
+    model = LightGcnSpec(embedding_dim=4, l2=0.0, unit=True)
+    torch.manual_seed(0)
+    module = model.build(sizes)
+    assert isinstance(module, Graph)
+    loss, batch = model.objective(module, facts), next(iter(model.batches(facts, batch_size=2, seed=0).epoch(0)))
+    found = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        found.append(loss(batch).item())
+        module.settle()
+        lengths = torch.cat([module.query.vector_NV[:-1], module.item.vector_NV]).norm(dim=1)
+        torch.testing.assert_close(lengths, torch.ones(5))
+        with torch.no_grad():
+            module.fresh_NV.mul_(3.0)
+    assert np.isclose(*found)
+
+
 def test_the_penalty_is_on_unspread_vectors_of_the_batch() -> None:
     facts, sizes = facts_of(torch.tensor([0, 1]), torch.tensor([2, 0]), users=2, items=3)
     found = []
